@@ -1,0 +1,1 @@
+"""Checks that run beside the tests, from the repository's root."""
