@@ -1,0 +1,1 @@
+"""The blended work router."""
