@@ -1,0 +1,1 @@
+"""Vocabulary, lifecycle, routing values and ports. Standard library only."""
