@@ -1,0 +1,1 @@
+"""Use cases and the routing loop: wake, look, decide, commit, push."""

@@ -1,0 +1,362 @@
+"""The leader of one blending group: sets its gate by the policy, pushes work in dips and recalls in time.
+
+One process leads a group at a time, under a lease with a growing term; a gate that its leader does not renew closes
+by itself. Each step is: look, decide, commit the gate, recall, push. It runs when something was reported, when the
+policy named a time to look again, and at least once in a renewal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import replace
+
+from router.dispatch.group_view import GroupView, look
+from router.dispatch.matcher import Matcher, PassRules
+from router.dispatch.meter import Meter
+from router.dispatch.policy_book import PolicyBook
+from router.domain.errors import RouterError
+from router.domain.model import CALL_STATES, Agent, AgentState, Gate, Task, TaskState
+from router.domain.ports import Change, Clock, Hint, Store
+from router.policies.blending import (
+    BlendingPolicy,
+    Candidate,
+    ForecastInterval,
+    GateDecision,
+    Memory,
+    PolicyDocument,
+    Recall,
+    RecallAction,
+    Snapshot,
+    build_policy,
+)
+
+DEDICATED = "-"
+"""The name under which agents without a blending group are matched: no gate, only pushes."""
+LEASE_MS = 3_000
+RENEW_S = 1.0
+_EVENTS = 1000
+_RETURN_MS = 120_000
+_HOLDERS = 2000
+
+log = logging.getLogger(__name__)
+
+
+class Controller:
+    """One site's blending group as this worker sees it; acts only while it leads."""
+
+    def __init__(
+        self, store: Store, clock: Clock, book: PolicyBook, site: str, group: str, worker: str
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._book = book
+        self._site = site
+        self._group = group
+        self._worker = worker
+        self._actor = f"router:{worker}"
+        self._wake = asyncio.Event()
+        self._term = 0
+        self._leads_until = 0.0
+        self.matcher = Matcher(store, clock, site, group, self._actor)
+        self._reset()
+
+    def _reset(self) -> None:
+        """What a leader knows is its own; a new term starts from the policy's beliefs."""
+        self._version = -1
+        self._document = PolicyDocument()
+        self._policy: BlendingPolicy = build_policy(self._document)
+        self._memory = Memory()
+        self.meter = Meter.start(self._document)
+        self._position = ""
+        self.decision: GateDecision | None = None
+        self._decided: tuple[float, tuple[int, ...]] | None = None
+        self._gate: Gate | None = None
+        self._gate_at = 0.0
+        self._last_recall_ms: int | None = None
+        self._recall_times_ms: list[int] = []
+
+    @property
+    def leads(self) -> bool:
+        """Whether this worker is the group's leader, as far as it knows."""
+        return self._clock.monotonic() < self._leads_until
+
+    # -- hints -----------------------------------------------------------------------------------------
+    def hint(self, hint: Hint) -> None:
+        """Take note of a hint of this site and wake the loop if it may matter."""
+        if hint.kind == "work":
+            self.matcher.work_arrived(hint.anchor)
+        elif hint.kind in ("idle", "agent"):
+            self.matcher.agents_changed(hint.agent)
+        elif hint.kind == "report":
+            self.matcher.agents_changed()
+        elif hint.kind == "gate":
+            self._gate = None
+        elif hint.kind == "doc":
+            self._decided = None
+        elif hint.kind == "resync":
+            self.matcher.forget()
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Look again now."""
+        self._wake.set()
+
+    # -- the loop --------------------------------------------------------------------------------------
+    async def run(self) -> None:
+        """Step for ever; a failing store is waited out, and meanwhile the gate closes by itself."""
+        while True:
+            self._wake.clear()
+            try:
+                pause_s = await self.step()
+            except RouterError as error:
+                log.warning("group %s/%s: %s", self._site, self._group, error.message)
+                pause_s = RENEW_S
+            except Exception:
+                log.exception("group %s/%s: a step failed", self._site, self._group)
+                pause_s = RENEW_S
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), pause_s)
+
+    async def step(self) -> float:
+        """One round of the routing loop; answers how long (s) it may rest if nothing is reported."""
+        if not await self._lead():
+            return RENEW_S
+        if self._group == DEDICATED:
+            await self.matcher.push(PassRules(room=_HOLDERS, why="pushed to a dedicated back-office agent"))
+            return RENEW_S
+        await self._read_policy()
+        now_ms = self._clock.now_ms()
+        view = await look(self._store, self._site, self._group, self._document, now_ms)
+        snapshot = await self._snapshot(view, now_ms)
+        decision = await self._decide(snapshot)
+        gate = await self._set_gate(view.gate, decision)
+        next_recall_ms = await self._recall(snapshot, decision, gate)
+        next_push_ms = await self._push(view, snapshot, gate)
+        return self._rest_s(next_recall_ms, next_push_ms)
+
+    def _rest_s(self, *next_ms: int | None) -> float:
+        now_ms = self._clock.now_ms()
+        times = [max(0.001, (at - now_ms) / 1000) for at in next_ms if at is not None]
+        return min([RENEW_S, self._document.update_interval_s, *times])
+
+    async def _lead(self) -> bool:
+        now = self._clock.monotonic()
+        if self._leads_until - now > LEASE_MS / 1000 - RENEW_S:
+            return True
+        term = await self._store.lead(self._site, self._group, self._worker, LEASE_MS)
+        if term != self._term:
+            self._term = term
+            self._reset()
+            self.matcher.forget()
+        self._leads_until = now + LEASE_MS / 1000 if term else 0.0
+        return bool(term)
+
+    async def _read_policy(self) -> None:
+        version, document = await self._book.active(self._site, self._group)
+        if (version, document) != (self._version, self._document):
+            self._version, self._document = version, document
+            self._policy = build_policy(document)
+            self._decided = None
+            if self._memory == Memory():
+                self.meter = Meter.start(document)
+
+    # -- look ------------------------------------------------------------------------------------------
+    async def _snapshot(self, view: GroupView, now_ms: int) -> Snapshot:
+        await self._learn(now_ms)
+        states = view.figures.by_state
+        on_call = sum(states.get(s, 0) for s in (*CALL_STATES, AgentState.AFTER_CALL))
+        measures = self.meter.measures
+        aht_ms = max((v.report.aht_ms for v in view.call_queues), default=0)
+        return Snapshot(
+            now_ms=now_ms,
+            idle=view.figures.idle,
+            on_call=on_call,
+            logged_in=states.get(AgentState.AVAILABLE, 0) + states.get(AgentState.RESERVED, 0) + on_call,
+            on_tasks=view.figures.on_tasks,
+            window_end_ms=max((v.report.window_end_ms for v in view.call_queues), default=0) or now_ms,
+            waiting_ages_s=view.waiting_ages_s(now_ms),
+            answered=view.total("answered"),
+            answered_in_target=view.total("answered_in_target"),
+            abandoned=view.total("abandoned"),
+            short_abandoned=view.total("short_abandoned"),
+            arrivals=view.total("offered"),
+            forecast=_forecast(view),
+            aht_s=aht_ms / 1000 if aht_ms else measures.aht.mean_s,
+            task_s=measures.task.mean_s,
+            recall_reaction_s=measures.recall_reaction.mean_s,
+            work_lost_s=measures.work_lost.mean_s,
+            feed_age_s=None if view.feed_age_ms is None else view.feed_age_ms / 1000,
+            returning=len(self.meter.returning),
+            last_recall_ms=self._last_recall_ms,
+        )
+
+    async def _learn(self, now_ms: int) -> None:
+        """Read new events, and see which recalled agents are free for calls by now."""
+        if not self._position:
+            self._position = await self._store.last_event(self._site)
+        events = await self._store.events(self._site, self._position, _EVENTS)
+        if events:
+            self._position = events[-1].id
+            self.meter.read(events)
+        for id, sent_ms in list(self.meter.returning.items()):
+            await self._see_return(id, sent_ms, now_ms)
+
+    async def _see_return(self, id: str, sent_ms: int, now_ms: int) -> None:
+        agent = await self._store.agent(self._site, id)
+        if agent.state is AgentState.OFFLINE or now_ms - sent_ms > _RETURN_MS:
+            self.meter.recall_ended(id, None)
+        elif not agent.held and agent.state is not AgentState.RESERVED:
+            self.meter.recall_ended(id, max(sent_ms, agent.idle_since_ms, agent.state_ms))
+
+    # -- decide ----------------------------------------------------------------------------------------
+    async def _decide(self, snapshot: Snapshot) -> GateDecision:
+        """The policy's decision, renewed at its interval, when the staff changes and when the feed's health does."""
+        stale = self._document.is_stale(snapshot.feed_age_s)
+        cause = (snapshot.logged_in, self._version, int(stale))
+        now = self._clock.monotonic()
+        fresh = self._decided and now - self._decided[0] < self._document.update_interval_s
+        if self.decision and fresh and self._decided and self._decided[1] == cause:
+            return self.decision
+        decision, self._memory = await asyncio.to_thread(self._policy.decide, snapshot, self._memory)
+        self.decision, self._decided = decision, (now, cause)
+        return decision
+
+    async def _set_gate(self, stored: Gate, decision: GateDecision) -> Gate:
+        """Write the gate when it changed or is due for renewal."""
+        document = self._document
+        wanted = Gate(
+            group=self._group,
+            open=decision.open,
+            allowance=decision.allowance,
+            reserve=decision.reserve,
+            reserve_firm=decision.reserve_firm,
+            stale_after_ms=round(document.stale_after_s * 1000),
+            min_idle_ms=round(document.min_idle_s * 1000),
+            acd_control=document.acd_control,
+            policy_version=self._version,
+            term=self._term,
+            reason=in_words(decision),
+            armed=decision.armed,
+        )
+        now = self._clock.monotonic()
+        same = self._gate is not None and wanted == self._gate
+        if same and now - self._gate_at < RENEW_S / 2:
+            return stored
+        gate = replace(wanted, valid_until_ms=self._clock.now_ms() + LEASE_MS)
+        written = await self._store.set_gate(self._site, gate)
+        self._gate, self._gate_at = wanted, now
+        return written
+
+    # -- recall ----------------------------------------------------------------------------------------
+    async def _recall(self, snapshot: Snapshot, decision: GateDecision, gate: Gate) -> int | None:
+        """Take back exactly the agents that the policy names."""
+        nothing_to_do = (
+            not snapshot.waiting_ages_s and decision.tasks_ahead is None and not decision.recall_all
+        )
+        if snapshot.on_tasks == 0 or nothing_to_do:
+            return None
+        candidates = await self._candidates(snapshot)
+        sent = [at for at in self._recall_times_ms if snapshot.now_ms - at < 1000]
+        plan = self._policy.recalls(snapshot, decision, list(candidates), len(sent))
+        await asyncio.gather(*(self._take_back(r, candidates) for r in _chosen(plan.recalls, candidates)))
+        self._recall_times_ms = sent + [snapshot.now_ms] * len(plan.recalls)
+        return plan.next_check_ms
+
+    async def _candidates(self, snapshot: Snapshot) -> dict[Candidate, Task]:
+        agents = await self._store.holding(self._site, self._group, _HOLDERS)
+        held = [(agent, id) for agent in agents for id in agent.held]
+        tasks = await asyncio.gather(
+            *(self._store.task(self._site, id) for _, id in held), return_exceptions=True
+        )
+        pairs = zip((agent for agent, _ in held), tasks, strict=True)
+        return {
+            _candidate(agent, task, snapshot): task
+            for agent, task in pairs
+            if isinstance(task, Task) and task.state in (TaskState.OFFERED, TaskState.ACTIVE)
+        }
+
+    async def _take_back(self, recall: Recall, candidates: dict[Candidate, Task]) -> None:
+        task = next(t for c, t in candidates.items() if c.task_id == recall.task_id)
+        notice_ms = round(self._document.notice_s * 1000)
+        reason = recall.reason.value
+        self.meter.recall_sent(recall.agent_id, self._clock.now_ms())
+        try:
+            await self._commit_recall(recall, task, notice_ms, reason)
+            self._last_recall_ms = self._clock.now_ms()
+        except RouterError as error:
+            self.meter.recall_ended(recall.agent_id, None)
+            log.info("recall of %s from %s came too late: %s", recall.agent_id, task.id, error.message)
+
+    async def _commit_recall(self, recall: Recall, task: Task, notice_ms: int, reason: str) -> Change:
+        if recall.action is RecallAction.RESCIND:
+            return await self._store.rescind(self._site, task.id, task.fence, reason, self._actor)
+        return await self._store.recall(self._site, task.id, task.fence, notice_ms, reason, self._actor)
+
+    # -- push ------------------------------------------------------------------------------------------
+    async def _push(self, view: GroupView, snapshot: Snapshot, gate: Gate) -> int | None:
+        """Offer work to idle agents, unless a call waits."""
+        if not gate.open or snapshot.waiting_ages_s:
+            return None
+        room = min(gate.allowance - snapshot.on_tasks, snapshot.idle - gate.reserve)
+        rules = PassRules(
+            room=room,
+            min_idle_ms=round(self._document.min_idle_s * 1000),
+            task_ms=round((snapshot.task_s or 0.0) * 1000),
+            agent_choice=self._document.agent_choice.value,
+            why=f"{gate.reason}; idle {snapshot.idle}, on tasks {snapshot.on_tasks}",
+        )
+        return await self.matcher.push(rules)
+
+
+def in_words(decision: GateDecision) -> str:
+    """A decision as one line of figures, for people."""
+    told = decision.explanation
+    words = [f"{told.get('law', 'policy')}: {told.get('reason', '')}".rstrip(": ")]
+    words.append(f"allowance {decision.allowance}, reserve {decision.reserve}/{decision.reserve_firm}")
+    words.append(f"service level to go {decision.required_service_level:.0%}")
+    words.append(f"{decision.rate_per_s * 3600:.0f} calls/h")
+    words.append("recall armed" if decision.armed else "recall not armed")
+    return "; ".join(words)
+
+
+def _forecast(view: GroupView) -> tuple[ForecastInterval, ...]:
+    """Forecasts of the group's call queues; calls add up, staff is the group's and counted once."""
+    sums: dict[tuple[int, int], tuple[float, float]] = {}
+    for queue in view.call_queues:
+        for item in queue.report.forecast:
+            key = (item.start_ms, item.start_ms + item.length_ms)
+            calls, staff = sums.get(key, (0.0, 0.0))
+            sums[key] = (calls + item.calls, max(staff, item.staff))
+    return tuple(
+        ForecastInterval(start, end, calls, staff or None)
+        for (start, end), (calls, staff) in sorted(sums.items())
+    )
+
+
+def _candidate(agent: Agent, task: Task, snapshot: Snapshot) -> Candidate:
+    started_ms = task.accept_ms or task.offer_ms
+    spent_s = max(0, snapshot.now_ms - started_ms) / 1000
+    expected_s = task.expected_handling_ms / 1000 or snapshot.task_s or 0.0
+    hour_ago = snapshot.now_ms - 3_600_000
+    return Candidate(
+        agent_id=agent.profile.id,
+        task_id=task.id,
+        started_ms=started_ms,
+        interruptible=task.interruptible,
+        expected_remaining_s=_remaining_s(expected_s, spent_s),
+        accepted=task.state is TaskState.ACTIVE,
+        last_checkpoint_ms=task.checkpoint.at_ms if task.checkpoint else None,
+        recalls_last_hour=sum(1 for at in agent.recall_times_ms if at > hour_ago),
+    )
+
+
+def _remaining_s(expected_s: float, spent_s: float) -> float:
+    """Expected remaining time. Handling times are skewed: a task over its time is not about to end."""
+    return max(expected_s - spent_s, expected_s / 4)
+
+
+def _chosen(recalls: tuple[Recall, ...], candidates: dict[Candidate, Task]) -> list[Recall]:
+    known = {candidate.task_id for candidate in candidates}
+    return [recall for recall in recalls if recall.task_id in known]

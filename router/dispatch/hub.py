@@ -1,0 +1,160 @@
+"""Desktop sessions of this process: each has one bounded outbox, fed by the store's hints and read by its stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from router.dispatch.caller import Caller
+from router.domain.errors import NotFound, ResourceExhausted
+from router.domain.model import Agent, Task
+from router.domain.ports import Hint, Ids, Store
+
+OUTBOX = 256
+"""Messages that may wait for a desktop before it counts as too slow."""
+
+REPLACED = "SESSION_REPLACED"
+_REMEMBERED = 512
+_PUSH_KINDS = frozenset({"offer", "rescind", "recall", "revoke", "agent"})
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One message for a desktop. kind: offer, rescind, recall, revoke, agent, replaced or draining."""
+
+    kind: str
+    task: Task | None = None
+    agent: Agent | None = None
+    reason: str = ""
+    notice_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a desktop must know when it (re)connects."""
+
+    agent: Agent
+    tasks: tuple[Task, ...]
+    parked: tuple[Task, ...]
+
+
+class Session:
+    """One open desktop session; iterate over it for pushes."""
+
+    def __init__(self, site: str, agent: str, id: str) -> None:
+        self.site = site
+        self.agent = agent
+        self.id = id
+        self.snapshot: Snapshot
+        self._outbox: asyncio.Queue[Push] = asyncio.Queue(OUTBOX)
+        self._overflow = False
+        self._known: dict[str, int] = {}
+
+    def remember(self, snapshot: Snapshot) -> None:
+        """What the snapshot tells need not be told again by a hint that was under way."""
+        self.snapshot = snapshot
+        for task in (*snapshot.tasks, *snapshot.parked):
+            self._note(task)
+
+    def push(self, push: Push) -> None:
+        """Queue a message; a full outbox ends the session instead of holding others up."""
+        if self._overflow or (push.task and not self._note(push.task)):
+            return
+        try:
+            self._outbox.put_nowait(push)
+        except asyncio.QueueFull:
+            self._overflow = True
+
+    def _note(self, task: Task) -> bool:
+        """Whether this revision of the task is news to the desktop."""
+        known = self._known.pop(task.id, 0)
+        self._known[task.id] = max(known, task.revision)
+        if task.revision <= known:
+            return False
+        if len(self._known) > _REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return True
+
+    def __aiter__(self) -> AsyncIterator[Push]:
+        return self
+
+    async def __anext__(self) -> Push:
+        if self._overflow:
+            raise ResourceExhausted(
+                "the desktop reads its messages too slowly; connect again", "SLOW_CONSUMER"
+            )
+        return await self._outbox.get()
+
+
+class Hub:
+    """The sessions that this process holds."""
+
+    def __init__(self, store: Store, ids: Ids, worker: str) -> None:
+        self._store = store
+        self._ids = ids
+        self._worker = worker
+        self._sessions: dict[tuple[str, str], Session] = {}
+
+    @asynccontextmanager
+    async def open_session(self, caller: Caller, ready: bool, session_id: str = "") -> AsyncIterator[Session]:
+        """Connect the caller's desktop. The outbox exists before the store is asked, so that nothing falls between."""
+        session = Session(caller.site, caller.id, session_id or self._ids.token())
+        key = (session.site, session.agent)
+        earlier = self._sessions.get(key)
+        self._sessions[key] = session
+        if earlier:
+            earlier.push(Push("replaced", reason="another desktop of this agent connected"))
+        try:
+            agent = await self._store.connect(session.site, session.agent, self._worker, session.id, ready)
+            session.remember(await self._snapshot(session.site, agent))
+            yield session
+        finally:
+            if self._sessions.get(key) is session:
+                del self._sessions[key]
+            await asyncio.shield(self._store.disconnect(session.site, session.agent, session.id))
+
+    async def _snapshot(self, site: str, agent: Agent) -> Snapshot:
+        tasks = [task for task in await self._load(site, agent.held) if task.agent == agent.profile.id]
+        shown = tuple(task for task in tasks if task.shown)
+        return Snapshot(agent, shown, tuple(await self._load(site, agent.parked)))
+
+    async def _load(self, site: str, ids: tuple[str, ...]) -> list[Task]:
+        found = await asyncio.gather(*(self._store.task(site, id) for id in ids), return_exceptions=True)
+        for answer in found:
+            if isinstance(answer, BaseException) and not isinstance(answer, NotFound):
+                raise answer
+        return [answer for answer in found if isinstance(answer, Task)]
+
+    def deliver(self, hint: Hint) -> None:
+        """Pass a hint on to the session that it concerns, if that is here."""
+        session = self._sessions.get((hint.site, hint.agent))
+        if session is None or hint.kind not in _PUSH_KINDS:
+            return
+        if hint.reason == REPLACED:
+            if session.id == hint.source:
+                session.push(Push("replaced", reason="another desktop of this agent connected"))
+            return
+        session.push(Push(hint.kind, hint.task, None, hint.reason, hint.notice_ms))
+
+    async def resync(self) -> None:
+        """Hints may have been lost: tell every session what the store holds for it now."""
+        for session in list(self._sessions.values()):
+            agent = await self._store.agent(session.site, session.agent)
+            for task in (await self._snapshot(session.site, agent)).tasks:
+                session.push(_standing(task))
+
+    def drain(self) -> None:
+        """Tell every desktop to connect elsewhere."""
+        for session in self._sessions.values():
+            session.push(Push("draining", reason="this router is shutting down"))
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+
+def _standing(task: Task) -> Push:
+    """What a desktop should be told of a task that it holds."""
+    kinds = {"OFFERED": "offer", "RECALLING": "recall"}
+    return Push(kinds.get(task.state.value, "offer"), task, reason=task.why)

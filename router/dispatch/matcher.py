@@ -1,0 +1,140 @@
+"""The push side of the routing loop: which idle agents are asked to take a task, and in which order.
+
+A pass looks at the idle agents of one group, ranks them and lets the store commit one claim after the other; the
+store refuses what the gate, the reserve or the telephony does not allow, and says why. An agent for whom nothing was
+found is not asked again until work reaches one of its shelves, or a slow poll comes round (a lost hint heals).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from router.dispatch.agents import walk
+from router.domain.model import Agent, ClaimMode, NoTask
+from router.domain.ports import Claim, Clock, Store
+from router.domain.routing import agent_anchors
+from router.policies.agent_choice import rank_agents
+
+IDLE_LIMIT = 1000
+"""Idle agents that one pass looks at."""
+_AT_ONCE = 16
+"""Claims under way at once: they share a pipeline."""
+_POLL_S = 5.0
+_FRESH_S = 1.0
+
+_GROUP_WIDE = frozenset(
+    {NoTask.GATE_CLOSED, NoTask.GATE_EXPIRED, NoTask.ALLOWANCE_REACHED, NoTask.RESERVE_HELD}
+)
+"""Refusals that hold for every agent of the group."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassRules:
+    """What one pass must respect beside the store's own checks.
+
+    room: claims that can succeed at most. min_idle_ms: how long an agent must have been idle. task_ms: an agent whose
+    break or shift ends sooner than this is left alone.
+    """
+
+    room: int
+    min_idle_ms: int = 0
+    task_ms: int = 0
+    agent_choice: str = "longest_idle"
+    why: str = ""
+
+
+class Matcher:
+    """The matching of one group, run by its leader."""
+
+    def __init__(self, store: Store, clock: Clock, site: str, group: str, actor: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._site = site
+        self._group = group
+        self._actor = actor
+        self._tick = 0
+        self._shelf_changed: dict[str, int] = {}
+        self._nothing_for: dict[str, tuple[int, float]] = {}
+        self._idle: list[Agent] = []
+        self._idle_read: float | None = None
+
+    # -- hints -----------------------------------------------------------------------------------------
+    def work_arrived(self, anchor: str) -> None:
+        """A task was placed on a shelf: only agents with this anchor are worth asking."""
+        self._tick += 1
+        self._shelf_changed[anchor] = self._tick
+
+    def agents_changed(self, agent: str = "") -> None:
+        """The idle index changed; read it again."""
+        self._idle_read = None
+        if agent:
+            self._nothing_for.pop(agent, None)
+
+    def forget(self) -> None:
+        """Hints may have been lost: ask everybody again."""
+        self._nothing_for.clear()
+        self._shelf_changed.clear()
+        self._idle_read = None
+
+    # -- a pass ----------------------------------------------------------------------------------------
+    async def push(self, rules: PassRules) -> int | None:
+        """Offer tasks to idle agents. Answers when (ms) the next agent will have been idle long enough, or None."""
+        if rules.room <= 0:
+            return None
+        now_ms = self._clock.now_ms()
+        idle = await self._idle_agents()
+        early = [a.idle_since_ms + rules.min_idle_ms for a in idle]
+        later = [at for at in early if at > now_ms]
+        ready = [
+            a for a, at in zip(idle, early, strict=True) if at <= now_ms and self._may_ask(a, rules, now_ms)
+        ]
+        await self._ask(rank_agents(ready, {}, now_ms, rules.agent_choice), rules)
+        return min(later, default=None)
+
+    async def _idle_agents(self) -> list[Agent]:
+        now = self._clock.monotonic()
+        if self._idle_read is None or now - self._idle_read > _FRESH_S:
+            self._idle_read = now
+            self._idle = await self._store.idle_agents(self._site, self._group, IDLE_LIMIT)
+        return self._idle
+
+    def _may_ask(self, agent: Agent, rules: PassRules, now_ms: int) -> bool:
+        if agent.leave_ms and now_ms + rules.task_ms > agent.leave_ms:
+            return False
+        nothing = self._nothing_for.get(agent.profile.id)
+        if nothing is None:
+            return True
+        tick, at = nothing
+        changed = self._shelf_changed
+        profile = agent.profile
+        anchors = agent_anchors(profile.id, profile.skills, profile.teams)
+        return self._clock.monotonic() - at > _POLL_S or any(changed.get(a, 0) > tick for a in anchors)
+
+    async def _ask(self, agents: Sequence[Agent], rules: PassRules) -> None:
+        """Claim for the agents in order, a few at a time, until the room is used or the group is refused."""
+        room = rules.room
+        start = 0
+        while room > 0 and start < len(agents):
+            batch = agents[start : start + min(room, _AT_ONCE)]
+            start += len(batch)
+            tick = self._tick
+            claims = await asyncio.gather(*(self._claim(agent, rules.why) for agent in batch))
+            room -= sum(1 for claim in claims if claim.task)
+            self._note(batch, claims, tick)
+            if any(claim.reason in _GROUP_WIDE for claim in claims):
+                return
+
+    async def _claim(self, agent: Agent, why: str) -> Claim:
+        return await walk(self._store, self._site, agent.profile.id, ClaimMode.OFFER, self._actor, why)
+
+    def _note(self, agents: Sequence[Agent], claims: Sequence[Claim], tick: int) -> None:
+        gone = set()
+        for agent, claim in zip(agents, claims, strict=True):
+            id = agent.profile.id
+            if claim.reason is NoTask.NO_TASK:
+                self._nothing_for[id] = (tick, self._clock.monotonic())
+            elif claim.reason not in _GROUP_WIDE:
+                gone.add(id)
+        self._idle = [agent for agent in self._idle if agent.profile.id not in gone]

@@ -1,0 +1,173 @@
+"""Policies as versioned documents, one book per blending group.
+
+A group without a book is run by the built-in default, version 0. A stored version never changes; activating one and
+rolling back move a pointer, and the etag guards every change.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+
+from router.dispatch.caller import Caller
+from router.domain.errors import InvalidInput, NotFound, WrongState
+from router.domain.ports import Clock, Store
+from router.policies.blending import PolicyDocument, PolicyError
+
+KIND = "policy"
+MAX_VERSIONS = 200
+_FRESH_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyVersion:
+    """One stored document: immutable."""
+
+    version: int
+    text: str
+    author: str
+    at_ms: int
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRecord:
+    """A group's book. ``activations``: versions in the order in which they became active, the last one decides."""
+
+    group: str
+    etag: int = 0
+    versions: tuple[PolicyVersion, ...] = ()
+    activations: tuple[tuple[int, int], ...] = field(default=())
+    """(version, when in ms)."""
+
+    @property
+    def active(self) -> int:
+        """The version that decides; 0 is the built-in default."""
+        return self.activations[-1][0] if self.activations else 0
+
+    @property
+    def latest(self) -> int:
+        """The highest version stored."""
+        return self.versions[-1].version if self.versions else 0
+
+    def text_of(self, version: int) -> str:
+        """The document of a version."""
+        if version == 0:
+            return PolicyDocument().to_yaml()
+        for stored in self.versions:
+            if stored.version == version:
+                return stored.text
+        raise NotFound(
+            f"policy of group {self.group!r} has no version {version}; the latest is {self.latest}"
+        )
+
+    def document(self) -> PolicyDocument:
+        """The document that decides now."""
+        return PolicyDocument.parse(self.text_of(self.active)) if self.active else PolicyDocument()
+
+
+def _to_text(record: PolicyRecord) -> str:
+    versions = [[v.version, v.text, v.author, v.at_ms, v.comment] for v in record.versions]
+    return json.dumps({"versions": versions, "activations": record.activations})
+
+
+def _from_text(group: str, etag: int, text: str) -> PolicyRecord:
+    fields = json.loads(text)
+    versions = tuple(PolicyVersion(*item) for item in fields["versions"])
+    activations = tuple((int(version), int(at)) for version, at in fields["activations"])
+    return PolicyRecord(group, etag, versions, activations)
+
+
+def problems(text: str) -> list[tuple[str, str]]:
+    """What is wrong with a document: (field, problem and fix). Empty: it is valid."""
+    try:
+        PolicyDocument.parse(text)
+    except PolicyError as error:
+        return [(problem.field, f"{problem.problem}; {problem.fix}") for problem in error.problems]
+    return []
+
+
+class PolicyBook:
+    """The policies of every site that this process serves."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._cache: dict[tuple[str, str], tuple[float, int, PolicyDocument]] = {}
+
+    async def active(self, site: str, group: str) -> tuple[int, PolicyDocument]:
+        """The version and document that decide for a group now."""
+        cached = self._cache.get((site, group))
+        if cached and self._clock.monotonic() - cached[0] < _FRESH_S:
+            return cached[1], cached[2]
+        record = await self.get(site, group)
+        self._cache[site, group] = (self._clock.monotonic(), record.active, record.document())
+        return record.active, self._cache[site, group][2]
+
+    def known(self, site: str, group: str) -> PolicyDocument:
+        """The document last seen; the default where none was."""
+        cached = self._cache.get((site, group))
+        return cached[2] if cached else PolicyDocument()
+
+    def known_notice_ms(self, site: str) -> int:
+        """The longest recall notice among the site's groups, for the telephony's own recalls."""
+        notices = [entry[2].notice_s for (s, _), entry in self._cache.items() if s == site]
+        return round(max(notices, default=PolicyDocument().notice_s) * 1000)
+
+    def forget(self, site: str, group: str) -> None:
+        """The stored book may have changed."""
+        self._cache.pop((site, group), None)
+
+    async def get(self, site: str, group: str) -> PolicyRecord:
+        """A group's book; an empty one where nothing was stored."""
+        try:
+            document = await self._store.document(site, KIND, group)
+        except NotFound:
+            return PolicyRecord(group)
+        return _from_text(group, document.etag, document.body)
+
+    async def put(
+        self, caller: Caller, group: str, text: str, etag: int | None, comment: str = ""
+    ) -> PolicyRecord:
+        """Store a new version, not yet active. InvalidInput names each field."""
+        if found := problems(text):
+            raise InvalidInput(
+                [(f"policy.document.{name}" if name else "policy.document", t) for name, t in found]
+            )
+        record = await self.get(caller.site, group)
+        if len(record.versions) >= MAX_VERSIONS:
+            record = replace(record, versions=_without_oldest(record))
+        version = PolicyVersion(record.latest + 1, text, caller.actor, self._clock.now_ms(), comment)
+        return await self._save(caller, replace(record, versions=(*record.versions, version)), etag)
+
+    async def activate(self, caller: Caller, group: str, version: int, etag: int | None) -> PolicyRecord:
+        """Let a version decide from now on."""
+        record = await self.get(caller.site, group)
+        record.text_of(version)
+        if record.active == version:
+            return record
+        activations = (*record.activations[-MAX_VERSIONS:], (version, self._clock.now_ms()))
+        return await self._save(caller, replace(record, activations=activations), etag)
+
+    async def roll_back(self, caller: Caller, group: str, etag: int | None = None) -> PolicyRecord:
+        """Let the version decide that was active before."""
+        record = await self.get(caller.site, group)
+        if not record.activations:
+            raise WrongState(
+                f"group {group!r} has always been run by the default policy", "NO_EARLIER_VERSION"
+            )
+        return await self._save(caller, replace(record, activations=record.activations[:-1]), etag)
+
+    async def _save(self, caller: Caller, record: PolicyRecord, etag: int | None) -> PolicyRecord:
+        expected = record.etag if etag is None else etag
+        document = await self._store.put_document(caller.site, KIND, record.group, _to_text(record), expected)
+        self.forget(caller.site, record.group)
+        return replace(record, etag=document.etag)
+
+
+def _without_oldest(record: PolicyRecord) -> tuple[PolicyVersion, ...]:
+    used = {version for version, _ in record.activations[-2:]}
+    for i, stored in enumerate(record.versions):
+        if stored.version not in used:
+            return record.versions[:i] + record.versions[i + 1 :]
+    return record.versions

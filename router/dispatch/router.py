@@ -1,0 +1,192 @@
+"""The application of one process: use cases, sessions and loops wired around one store.
+
+Hints from the store come in at :meth:`Router._on_hint` and wake exactly what they concern.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from router.dispatch.agents import Agents
+from router.dispatch.clock import StoreClock
+from router.dispatch.controller import DEDICATED, Controller
+from router.dispatch.figures import Figures, LeaderFigures, Reactions
+from router.dispatch.hub import Hub
+from router.dispatch.policy_book import KIND as POLICY
+from router.dispatch.policy_book import PolicyBook
+from router.dispatch.signals import Signals
+from router.dispatch.supervision import Supervision
+from router.dispatch.sweeper import BEAT_S, PURGE_S, SWEEP_S, Sweeper
+from router.dispatch.tasks import Tasks
+from router.dispatch.telephony import Telephony
+from router.dispatch.work_types import KIND as WORK_TYPE
+from router.dispatch.work_types import WorkTypes
+from router.domain.errors import RouterError
+from router.domain.ports import Clock, Hint, Ids, Store
+
+CONDUCT_S = 1.0
+SYNCHRONISE_S = 10.0
+_GROUP_HINTS = frozenset({"work", "idle", "gate", "report", "agent", "resync", "doc"})
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchSettings:
+    """What the loops need to know beyond the policies.
+
+    retention_ms: how long ended tasks are kept. stale_after_ms: when a feed is shown as stale.
+    """
+
+    retention_ms: int = 7 * 86_400_000
+    stale_after_ms: int = 10_000
+
+
+class Router:
+    """One router process: ``start`` runs the loops, ``stop`` ends them; gRPC sits on top."""
+
+    def __init__(
+        self, store: Store, clock: Clock, ids: Ids, worker: str, settings: DispatchSettings | None = None
+    ) -> None:
+        self.store = store
+        self.worker = worker
+        self.clock = StoreClock(clock)
+        self._settings = settings or DispatchSettings()
+        self.signals = Signals()
+        self.work_types = WorkTypes(store, self.clock)
+        self.book = PolicyBook(store, self.clock)
+        self.tasks = Tasks(store, self.work_types, self.signals, self.clock, ids)
+        self.agents = Agents(store, self.signals, self.clock)
+        self.hub = Hub(store, ids, worker)
+        self.telephony = Telephony(
+            store, self.clock, self._settings.stale_after_ms, self.book.known_notice_ms
+        )
+        figures = Figures(store, self.clock, self.book, self._leader_figures)
+        self.supervision = Supervision(
+            store, self.clock, self.book, figures, self.tasks, self._recalled_by_hand
+        )
+        self._controllers: dict[tuple[str, str], Controller] = {}
+        self._sweepers: dict[str, Sweeper] = {}
+        self._running: set[asyncio.Task[Any]] = set()
+        self._stop_listening: Callable[[], None] = lambda: None
+        self.draining = False
+
+    # -- life ------------------------------------------------------------------------------------------
+    async def start(self) -> None:
+        """Begin to listen and to run the loops."""
+        await self.clock.synchronise(self.store)
+        self._stop_listening = self.store.listen(self.worker, self._on_hint)
+        await self._conduct()
+        self._spawn(self._every(CONDUCT_S, self._conduct))
+        self._spawn(self._every(SYNCHRONISE_S, lambda: self.clock.synchronise(self.store)))
+
+    def drain(self) -> None:
+        """Tell every desktop to connect elsewhere; calls under way go on."""
+        self.draining = True
+        self.hub.drain()
+
+    async def stop(self) -> None:
+        """End the loops. What this process led is taken over when its leases end."""
+        self.draining = True
+        self._stop_listening()
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _conduct(self) -> None:
+        """See that every site has its upkeep and every blending group its controller."""
+        for site in await self.store.sites():
+            if site not in self._sweepers:
+                self._start_upkeep(site)
+            groups = [figures.group for figures in await self.store.groups(site)]
+            for group in {*groups, DEDICATED} - {""}:
+                if (site, group) not in self._controllers:
+                    self._start_controller(site, group)
+
+    def _start_upkeep(self, site: str) -> None:
+        sweeper = Sweeper(self.store, self.clock, site, self.worker, self._settings.retention_ms)
+        self._sweepers[site] = sweeper
+        self._spawn(self._every(SWEEP_S, sweeper.sweep))
+        self._spawn(self._every(BEAT_S, sweeper.beat))
+        self._spawn(self._every(PURGE_S, sweeper.purge))
+
+    def _start_controller(self, site: str, group: str) -> None:
+        controller = Controller(self.store, self.clock, self.book, site, group, self.worker)
+        self._controllers[site, group] = controller
+        self._spawn(controller.run())
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _every(self, seconds: float, work: Any) -> None:
+        """Run ``work`` again and again; a failing store is waited out."""
+        while True:
+            try:
+                await work()
+            except RouterError as error:
+                log.warning("%s: %s", getattr(work, "__qualname__", "upkeep"), error.message)
+            except Exception:
+                log.exception("%s failed", getattr(work, "__qualname__", "upkeep"))
+            await self.clock.sleep(seconds)
+
+    # -- hints -----------------------------------------------------------------------------------------
+    def _on_hint(self, hint: Hint) -> None:
+        if hint.kind == "resync":
+            self._resync()
+        self.hub.deliver(hint)
+        self.telephony.deliver(hint)
+        if hint.kind == "doc":
+            self._document_changed(hint)
+        self.signals.wake(hint.site)
+        if hint.kind in _GROUP_HINTS:
+            self.signals.wake(hint.site, "work")
+            self._tell_controllers(hint)
+
+    def _tell_controllers(self, hint: Hint) -> None:
+        for (site, group), controller in self._controllers.items():
+            if hint.site in ("", site) and (not hint.group or hint.group == group):
+                controller.hint(hint)
+
+    def _document_changed(self, hint: Hint) -> None:
+        kind, _, id = hint.reason.partition("/")
+        if kind == WORK_TYPE:
+            self.work_types.forget(hint.site, id)
+        elif kind == POLICY:
+            self.book.forget(hint.site, id)
+
+    def _resync(self) -> None:
+        self.signals.wake_all()
+        self._spawn(self._heal())
+
+    async def _heal(self) -> None:
+        with contextlib.suppress(RouterError):
+            await asyncio.gather(self.hub.resync(), self.telephony.resync())
+
+    # -- what leaders know -----------------------------------------------------------------------------
+    def controller(self, site: str, group: str) -> Controller | None:
+        """The controller of a group in this process, if it leads."""
+        controller = self._controllers.get((site, group))
+        return controller if controller and controller.leads else None
+
+    def _leader_figures(self, site: str, group: str) -> LeaderFigures | None:
+        controller = self.controller(site, group)
+        if controller is None or controller.decision is None:
+            return None
+        decision = controller.decision
+        return LeaderFigures(
+            decision.required_service_level,
+            decision.rate_per_s * 3600,
+            Reactions(tuple(controller.meter.reactions_s)),
+        )
+
+    def _recalled_by_hand(self, site: str, group: str, agent: str) -> None:
+        if controller := self.controller(site, group):
+            controller.meter.recall_sent(agent, self.clock.now_ms())

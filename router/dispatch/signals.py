@@ -1,0 +1,39 @@
+"""Wake-ups inside one process: who waits for what, told by the store's hints. A lost hint costs latency, never work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Signals:
+    """Events by topic: ``watching(site)`` for any commit of a site, ``work(site)`` for work that an agent could pull."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[tuple[str, str], set[asyncio.Event]] = defaultdict(set)
+
+    @contextmanager
+    def watching(self, site: str, topic: str = "commit") -> Iterator[asyncio.Event]:
+        """An event that is set whenever something happens; the waiter clears it before it looks."""
+        event = asyncio.Event()
+        waiters = self._waiting[site, topic]
+        waiters.add(event)
+        try:
+            yield event
+        finally:
+            waiters.discard(event)
+            if not waiters:
+                self._waiting.pop((site, topic), None)
+
+    def wake(self, site: str, topic: str = "commit") -> None:
+        """Something happened."""
+        for event in self._waiting.get((site, topic), ()):
+            event.set()
+
+    def wake_all(self) -> None:
+        """Hints may have been lost: everybody looks again."""
+        for waiters in self._waiting.values():
+            for event in waiters:
+                event.set()

@@ -1,0 +1,125 @@
+"""What ACDs do: report agents and call queues, and carry out commands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from router.dispatch.caller import ACD, Caller
+from router.domain.errors import PermissionDenied
+from router.domain.model import AcdCommand, AgentReport, Feed, ReportOutcome
+from router.domain.ports import Clock, Hint, ReportResult, Store
+from router.domain.telephony import ReportBatch
+
+PART = 100
+"""Agent states that one transition applies; a longer report is applied in parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedStatus:
+    """How a telephony feed does."""
+
+    feed: Feed
+    age_ms: int
+    stale: bool
+
+
+class Link:
+    """One ACD's open stream, as the commands see it."""
+
+    def __init__(self) -> None:
+        self._commands: asyncio.Queue[AcdCommand] = asyncio.Queue()
+        self._last: dict[str, str] = {}
+
+    def push(self, command: AcdCommand) -> None:
+        """Queue a command, unless it is queued already."""
+        if self._last.get(command.agent) != command.id:
+            self._last[command.agent] = command.id
+            self._commands.put_nowait(command)
+
+    def __aiter__(self) -> AsyncIterator[AcdCommand]:
+        return self
+
+    async def __anext__(self) -> AcdCommand:
+        return await self._commands.get()
+
+
+class Telephony:
+    """The telephony contract (DESIGN section 4). A source is the id of the ACD's credentials."""
+
+    def __init__(
+        self, store: Store, clock: Clock, stale_after_ms: int, notice_ms: Callable[[str], int]
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._stale_after_ms = stale_after_ms
+        self._notice_ms = notice_ms
+        self._links: dict[tuple[str, str], set[Link]] = {}
+
+    async def report(self, caller: Caller, batch: ReportBatch) -> ReportResult:
+        """Apply one message of the feed."""
+        if caller.role == ACD and batch.source != caller.id:
+            raise PermissionDenied(
+                f"credentials of {caller.id!r} cannot report as {batch.source!r}", "SOURCE_MISMATCH"
+            )
+        parts = [batch.agents[i : i + PART] for i in range(0, len(batch.agents), PART)] or [()]
+        result = await self._apply(caller.site, batch, parts[0], last=len(parts) == 1)
+        for i, part in enumerate(parts[1:], 2):
+            if result.outcome is not ReportOutcome.APPLIED:
+                break
+            more = await self._apply(caller.site, batch, part, last=i == len(parts))
+            result = replace(more, touched=result.touched + more.touched)
+        return result
+
+    async def _apply(
+        self, site: str, batch: ReportBatch, agents: Sequence[AgentReport], last: bool
+    ) -> ReportResult:
+        return await self._store.report(
+            site,
+            batch.source,
+            batch.epoch,
+            batch.sequence,
+            agents,
+            snapshot=batch.snapshot,
+            last=last,
+            call_queues={queue.id: queue.to_text() for queue in batch.queues} if last else None,
+            recall_notice_ms=self._notice_ms(site),
+        )
+
+    async def command_result(self, caller: Caller, command: str, agent: str, ok: bool, error: str) -> None:
+        """What the ACD answered to a command."""
+        await self._store.command_result(caller.site, command, agent, ok, error)
+
+    @asynccontextmanager
+    async def open_link(self, caller: Caller, source: str) -> AsyncIterator[Link]:
+        """An ACD's stream is open: it gets the standing commands first, then new ones."""
+        link = Link()
+        links = self._links.setdefault((caller.site, source), set())
+        links.add(link)
+        try:
+            for command in await self._store.commands(caller.site, source):
+                link.push(command)
+            yield link
+        finally:
+            links.discard(link)
+
+    def deliver(self, hint: Hint) -> None:
+        """Pass a command on to the ACD, if its link is here."""
+        if hint.kind == "command" and hint.command:
+            for link in self._links.get((hint.site, hint.command.source), ()):
+                link.push(hint.command)
+
+    async def resync(self) -> None:
+        """Hints may have been lost: hand every open link its standing commands."""
+        for (site, source), links in list(self._links.items()):
+            for command in await self._store.commands(site, source) if links else ():
+                for link in links:
+                    link.push(command)
+
+    async def feeds(self, caller: Caller) -> list[FeedStatus]:
+        """Every source that has reported, and whether it still speaks."""
+        now_ms = await self._store.now()
+        ages = [(feed, now_ms - feed.last_ms) for feed in await self._store.feeds(caller.site)]
+        return [FeedStatus(feed, age, age > self._stale_after_ms) for feed, age in ages]
