@@ -93,7 +93,7 @@ class Agents:
         return await self._store.set_ready(caller.site, caller.id, session, ready)
 
     async def heartbeat(self, caller: Caller, leases: dict[str, int] | None = None) -> Agent:
-        """The desktop lives: renew the leases named (task id -> fence); those that ended are not in the agent's held tasks."""
+        """The desktop lives: renew the leases named (task id -> fence); those that ended are not among ``held``."""
         renewals = [self._store.extend(caller.site, t, caller.id, f, 0) for t, f in (leases or {}).items()]
         await asyncio.gather(*renewals, return_exceptions=True)
         return await self._store.agent(caller.site, caller.id)

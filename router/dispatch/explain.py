@@ -37,7 +37,7 @@ class Condition:
 class Explanation:
     """Why something is as it is. ``nearest``: the failing condition that is nearest to being met.
 
-    ``agents``: how near each agent that was looked at is, nearest first (at most ten): (agent, first failing condition).
+    ``agents``: (agent, its first failing condition), nearest first, at most ten.
     """
 
     subject: str

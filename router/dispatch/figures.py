@@ -1,4 +1,4 @@
-"""Live figures of a site: backlog, agents, gates, service levels, recalls. Read from the store, so any worker can tell."""
+"""Live figures of a site: backlog, agents, gates, service levels, recalls; any worker can read them."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class Signals:
-    """Events by topic: ``watching(site)`` for any commit of a site, ``work(site)`` for work that an agent could pull."""
+    """Events by topic: ``commit`` for anything that happened in a site, ``work`` for what may let a pull succeed."""
 
     def __init__(self) -> None:
         self._waiting: dict[tuple[str, str], set[asyncio.Event]] = defaultdict(set)

@@ -121,7 +121,7 @@ class Tasks:
         return await self._store.history(caller.site, task_id)
 
     async def list(self, caller: Caller, query: TaskQuery, cursor: str, limit: int) -> Page:
-        """A page of the tasks that match. A page may be short, or empty, and still have a cursor: the scan is bounded."""
+        """A page of the tasks that match; it may be short or empty and still have a cursor: the scan is bounded."""
         if caller.role == SUBMITTER:
             query = replace(query, submitter=caller.id)
         if query.reference and query.submitter:
@@ -180,7 +180,7 @@ class Tasks:
     async def watch(
         self, caller: Caller, task_ids: frozenset[str], resume_token: str
     ) -> AsyncIterator[Event]:
-        """Transitions as they are committed, from the token on (or from now), without gaps while the stream keeps them."""
+        """Transitions as they are committed, from the token on (or from now), without gaps."""
         position = resume_token or await self._store.last_event(caller.site)
         with self._signals.watching(caller.site) as changed:
             while True:

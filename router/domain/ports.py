@@ -511,7 +511,7 @@ class Store(Protocol):
         """Say that the worker lives; the workers of the site silent for 15 s or more (to be reaped)."""
 
     async def audit(self, site: str, now_ms: int | None = None) -> Audit:
-        """Check DESIGN section 6's invariants by a full scan (a test, a doctor; not for the hot path)."""
+        """Check the invariants by a full scan (for a test or a doctor, not for the hot path)."""
 
     async def sites(self) -> list[str]:
         """Sites that hold anything."""

@@ -1,0 +1,1 @@
+"""Preferences as pure functions: urgency, route plans, agent choice, blending."""
