@@ -14,7 +14,7 @@ from router.domain.ports import Claim, Clock, Store
 MAX_PARKED = 20
 PARK_MS = 3_600_000
 """How long a park lasts when the desktop does not say."""
-_POLL_S = 1.0
+_POLL_S = 2.0
 _WALKS = 50
 """Continuations of one claim's walk: 50 x 64 candidates."""
 

@@ -17,7 +17,7 @@ from router.dispatch.matcher import Matcher, PassRules
 from router.dispatch.meter import Meter
 from router.dispatch.policy_book import PolicyBook
 from router.domain.errors import RouterError
-from router.domain.model import CALL_STATES, Agent, AgentState, Gate, Task, TaskState
+from router.domain.model import CALL_STATES, Agent, AgentState, Gate, GateMode, Task, TaskState
 from router.domain.ports import Change, Clock, Hint, Store
 from router.policies.blending import (
     BlendingPolicy,
@@ -39,6 +39,8 @@ RENEW_S = 1.0
 _EVENTS = 1000
 _RETURN_MS = 120_000
 _HOLDERS = 2000
+_RULES_S = 0.25
+"""How long new work may be offered under the rules of the last look."""
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +74,10 @@ class Controller:
         self._position = ""
         self.decision: GateDecision | None = None
         self._decided: tuple[float, tuple[int, ...]] | None = None
-        self._gate: Gate | None = None
-        self._gate_at = 0.0
+        self._must_look = True
+        self._look_due = 0.0
+        self._rules = PassRules(room=0)
+        self._rules_until = 0.0
         self._last_recall_ms: int | None = None
         self._recall_times_ms: list[int] = []
 
@@ -87,20 +91,17 @@ class Controller:
         """Take note of a hint of this site and wake the loop if it may matter."""
         if hint.kind == "work":
             self.matcher.work_arrived(hint.anchor)
-        elif hint.kind in ("idle", "agent"):
+            self._wake.set()
+            return
+        self._must_look = True
+        if hint.kind in ("idle", "agent"):
             self.matcher.agents_changed(hint.agent)
         elif hint.kind == "report":
             self.matcher.agents_changed()
-        elif hint.kind == "gate":
-            self._gate = None
         elif hint.kind == "doc":
             self._decided = None
         elif hint.kind == "resync":
             self.matcher.forget()
-        self._wake.set()
-
-    def wake(self) -> None:
-        """Look again now."""
         self._wake.set()
 
     # -- the loop --------------------------------------------------------------------------------------
@@ -126,12 +127,25 @@ class Controller:
         if self._group == DEDICATED:
             await self.matcher.push(PassRules(room=_HOLDERS, why="pushed to a dedicated back-office agent"))
             return RENEW_S
+        if self._may_push_at_once():
+            await self.matcher.push(self._rules)
+            return max(0.001, self._look_due - self._clock.monotonic())
+        pause_s = await self._whole_step()
+        self._look_due = self._clock.monotonic() + pause_s
+        return pause_s
+
+    def _may_push_at_once(self) -> bool:
+        """Whether the last look is so fresh that new work goes out under it: the store checks each claim anyway."""
+        return not self._must_look and self._clock.monotonic() < min(self._look_due, self._rules_until)
+
+    async def _whole_step(self) -> float:
+        self._must_look = False
         await self._read_policy()
         now_ms = self._clock.now_ms()
         view = await look(self._store, self._site, self._group, self._document, now_ms)
         snapshot = await self._snapshot(view, now_ms)
         decision = await self._decide(snapshot)
-        gate = await self._set_gate(view.gate, decision)
+        gate = await self._set_gate(view.gate, decision, snapshot)
         next_recall_ms = await self._recall(snapshot, decision, gate)
         next_push_ms = await self._push(view, snapshot, gate)
         return self._rest_s(next_recall_ms, next_push_ms)
@@ -223,7 +237,7 @@ class Controller:
         self.decision, self._decided = decision, (now, cause)
         return decision
 
-    async def _set_gate(self, stored: Gate, decision: GateDecision) -> Gate:
+    async def _set_gate(self, stored: Gate, decision: GateDecision, snapshot: Snapshot) -> Gate:
         """Write the gate when it changed or is due for renewal."""
         document = self._document
         wanted = Gate(
@@ -239,15 +253,15 @@ class Controller:
             term=self._term,
             reason=in_words(decision),
             armed=decision.armed,
+            mode=stored.mode,
+            manual_until_ms=stored.manual_until_ms,
+            valid_until_ms=stored.valid_until_ms,
         )
-        now = self._clock.monotonic()
-        same = self._gate is not None and wanted == self._gate
-        if same and now - self._gate_at < RENEW_S / 2:
+        wanted = _by_hand(wanted, stored, snapshot, document)
+        now_ms = self._clock.now_ms()
+        if wanted == stored and stored.valid_until_ms - now_ms > LEASE_MS - RENEW_S * 500:
             return stored
-        gate = replace(wanted, valid_until_ms=self._clock.now_ms() + LEASE_MS)
-        written = await self._store.set_gate(self._site, gate)
-        self._gate, self._gate_at = wanted, now
-        return written
+        return await self._store.set_gate(self._site, replace(wanted, valid_until_ms=now_ms + LEASE_MS))
 
     # -- recall ----------------------------------------------------------------------------------------
     async def _recall(self, snapshot: Snapshot, decision: GateDecision, gate: Gate) -> int | None:
@@ -297,6 +311,7 @@ class Controller:
     # -- push ------------------------------------------------------------------------------------------
     async def _push(self, view: GroupView, snapshot: Snapshot, gate: Gate) -> int | None:
         """Offer work to idle agents, unless a call waits."""
+        self._rules_until = 0.0
         if not gate.open or snapshot.waiting_ages_s:
             return None
         room = min(gate.allowance - snapshot.on_tasks, snapshot.idle - gate.reserve)
@@ -307,7 +322,30 @@ class Controller:
             agent_choice=self._document.agent_choice.value,
             why=f"{gate.reason}; idle {snapshot.idle}, on tasks {snapshot.on_tasks}",
         )
+        self._rules, self._rules_until = rules, self._clock.monotonic() + _RULES_S
         return await self.matcher.push(rules)
+
+
+def _by_hand(wanted: Gate, stored: Gate, snapshot: Snapshot, document: PolicyDocument) -> Gate:
+    """What a supervisor's standing word makes of the gate. Held open, it still closes on stale data."""
+    lasts = stored.manual_until_ms == 0 or stored.manual_until_ms > snapshot.now_ms
+    if stored.mode is GateMode.AUTO or not lasts:
+        return wanted
+    open = stored.mode is GateMode.OPEN and not document.is_stale(snapshot.feed_age_s)
+    staff = snapshot.logged_in
+    allowance, reserve = (staff, 0) if open else (0, staff)
+    return replace(
+        wanted,
+        open=open,
+        allowance=allowance,
+        reserve=reserve,
+        reserve_firm=reserve,
+        reason=f"held {stored.mode.value.lower()} by hand: {_without_prefix(stored.reason)}",
+    )
+
+
+def _without_prefix(reason: str) -> str:
+    return reason.split(" by hand: ", 1)[-1]
 
 
 def in_words(decision: GateDecision) -> str:

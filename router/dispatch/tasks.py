@@ -19,7 +19,7 @@ from router.policies.planning import compile_plan, skills_of
 BATCH = 100
 """Tasks that one transition stores; longer batches are cut."""
 _SCAN_PAGES = 20
-_WATCH_POLL_S = 1.0
+_WATCH_POLL_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
