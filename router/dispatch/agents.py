@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 from router.dispatch.caller import AGENT, Caller
-from router.dispatch.signals import Signals
+from router.dispatch.signals import Signals, set_within
 from router.domain.errors import NotFound, WrongState
 from router.domain.model import Agent, AgentProfile, ClaimMode, NoTask, Task
 from router.domain.ports import Claim, Clock, Store
@@ -107,8 +106,7 @@ class Agents:
         deadline = self._clock.monotonic() + wait_ms / 1000
         with self._signals.watching(caller.site, "work") as changed:
             while claim.task is None and (left := deadline - self._clock.monotonic()) > 0:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), min(left, _POLL_S))
+                await set_within(changed, min(left, _POLL_S))
                 changed.clear()
                 claim = await self._pull(caller)
         return claim

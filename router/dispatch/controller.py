@@ -8,14 +8,14 @@ policy named a time to look again, and at least once in a renewal.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from dataclasses import replace
 
 from router.dispatch.group_view import GroupView, look
 from router.dispatch.matcher import Matcher, PassRules
-from router.dispatch.meter import Meter
+from router.dispatch.meter import Meter, Recalled
 from router.dispatch.policy_book import PolicyBook
+from router.dispatch.signals import set_within
 from router.domain.errors import RouterError
 from router.domain.model import CALL_STATES, Agent, AgentState, Gate, GateMode, Task, TaskState
 from router.domain.ports import Change, Clock, Hint, Store
@@ -117,8 +117,7 @@ class Controller:
             except Exception:
                 log.exception("group %s/%s: a step failed", self._site, self._group)
                 pause_s = RENEW_S
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), pause_s)
+            await set_within(self._wake, pause_s)
 
     async def step(self) -> float:
         """One round of the routing loop; answers how long (s) it may rest if nothing is reported."""
@@ -214,15 +213,17 @@ class Controller:
         if events:
             self._position = events[-1].id
             self.meter.read(events)
-        for id, sent_ms in list(self.meter.returning.items()):
-            await self._see_return(id, sent_ms, now_ms)
+        for id, recalled in list(self.meter.returning.items()):
+            await self._see_return(id, recalled, now_ms)
 
-    async def _see_return(self, id: str, sent_ms: int, now_ms: int) -> None:
+    async def _see_return(self, id: str, recalled: Recalled, now_ms: int) -> None:
         agent = await self._store.agent(self._site, id)
-        if agent.state is AgentState.OFFLINE or now_ms - sent_ms > _RETURN_MS:
+        if agent.state is AgentState.OFFLINE or now_ms - recalled.sent_ms > _RETURN_MS:
             self.meter.recall_ended(id, None)
         elif not agent.held and agent.state is not AgentState.RESERVED:
-            self.meter.recall_ended(id, max(sent_ms, agent.idle_since_ms, agent.state_ms))
+            task = await self._store.task(self._site, recalled.task)
+            saved_ms = task.checkpoint.at_ms if task.checkpoint else 0
+            self.meter.recall_ended(id, max(recalled.sent_ms, agent.idle_since_ms, agent.state_ms), saved_ms)
 
     # -- decide ----------------------------------------------------------------------------------------
     async def _decide(self, snapshot: Snapshot) -> GateDecision:
@@ -295,7 +296,7 @@ class Controller:
         task = next(t for c, t in candidates.items() if c.task_id == recall.task_id)
         notice_ms = round(self._document.notice_s * 1000)
         reason = recall.reason.value
-        self.meter.recall_sent(recall.agent_id, self._clock.now_ms())
+        self.meter.recall_sent(recall.agent_id, task.id, self._clock.now_ms())
         try:
             await self._commit_recall(recall, task, notice_ms, reason)
             self._last_recall_ms = self._clock.now_ms()

@@ -15,17 +15,31 @@ _TASKS = 10_000
 _REACTIONS = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A recall under way."""
+
+    task: str
+    sent_ms: int
+
+
 @dataclass(slots=True)
 class _Work:
-    started_ms: int = 0
-    saved_ms: int = 0
+    """Work on one task: the attempt that runs or ran last, and the time of all attempts."""
+
+    begun_ms: int = 0
+    stopped_ms: int = 0
     spent_ms: int = 0
-    recalled: bool = False
+    running: bool = False
+
+    def begin(self, at_ms: int) -> None:
+        self.begun_ms, self.running = at_ms, True
 
     def stop(self, at_ms: int) -> None:
-        if self.started_ms:
-            self.spent_ms += max(0, at_ms - self.started_ms)
-        self.started_ms = 0
+        if self.running:
+            self.spent_ms += max(0, at_ms - self.begun_ms)
+            self.stopped_ms = at_ms
+        self.running = False
 
 
 @dataclass(slots=True)
@@ -35,7 +49,7 @@ class Meter:
     measures: Measures
     reactions_s: deque[float] = field(default_factory=lambda: deque(maxlen=_REACTIONS))
     _work: OrderedDict[str, _Work] = field(default_factory=OrderedDict)
-    _recalled: dict[str, int] = field(default_factory=dict)
+    _recalled: dict[str, Recalled] = field(default_factory=dict)
 
     @classmethod
     def start(cls, document: PolicyDocument) -> Meter:
@@ -52,21 +66,28 @@ class Meter:
         )
 
     @property
-    def returning(self) -> dict[str, int]:
-        """Agents asked to come back and not yet seen free: agent -> when asked (ms)."""
+    def returning(self) -> dict[str, Recalled]:
+        """Agents asked to come back and not yet seen free."""
         return self._recalled
 
-    def recall_sent(self, agent: str, at_ms: int) -> None:
-        """A recall was committed for the agent."""
-        self._recalled.setdefault(agent, at_ms)
+    def recall_sent(self, agent: str, task: str, at_ms: int) -> None:
+        """A recall was committed for the agent and its task."""
+        self._recalled.setdefault(agent, Recalled(task, at_ms))
 
-    def recall_ended(self, agent: str, at_ms: int | None) -> None:
-        """The agent is free for calls since ``at_ms`` (None: it will not be, as after a log-out)."""
-        sent_ms = self._recalled.pop(agent, None)
-        if sent_ms is not None and at_ms is not None:
-            reaction = max(0, at_ms - sent_ms) / 1000
-            self.reactions_s.append(reaction)
-            self.measures = self.measures.recall_obeyed(reaction)
+    def recall_ended(self, agent: str, at_ms: int | None, saved_ms: int = 0) -> None:
+        """The agent is free for calls since ``at_ms`` (None: it will not be, as after a log-out).
+
+        ``saved_ms``: when its task's last checkpoint was made; work between then and the hand-back is lost.
+        """
+        recalled = self._recalled.pop(agent, None)
+        if recalled is None or at_ms is None:
+            return
+        reaction = max(0, at_ms - recalled.sent_ms) / 1000
+        self.reactions_s.append(reaction)
+        self.measures = self.measures.recall_obeyed(reaction)
+        if (work := self._work.get(recalled.task)) and work.stopped_ms >= recalled.sent_ms:
+            lost = max(0, work.stopped_ms - max(saved_ms, work.begun_ms)) / 1000
+            self.measures = self.measures.work_discarded(lost)
 
     def read(self, events: Iterable[Event]) -> None:
         """Learn from transitions in the order of their commits."""
@@ -76,28 +97,15 @@ class Meter:
     def _one(self, event: Event) -> None:
         name, at_ms = event.transition.name, event.transition.at_ms
         if name in _STARTS:
-            work = self._work.setdefault(event.task, _Work())
-            work.started_ms, work.saved_ms, work.recalled = at_ms, at_ms, False
+            self._work.setdefault(event.task, _Work()).begin(at_ms)
             self._bound()
-        work_or_none = self._work.get(event.task)
-        if work_or_none is None:
-            return
-        work = work_or_none
-        if name == "checkpoint":
-            work.saved_ms = at_ms
-        elif name == "recall":
-            work.recalled = True
-        elif name in _STOPS:
-            self._stopped(work, at_ms)
-        elif name == "complete":
-            work.stop(at_ms)
-            self.measures = self.measures.task_worked(work.spent_ms / 1000)
-            del self._work[event.task]
-
-    def _stopped(self, work: _Work, at_ms: int) -> None:
-        if work.recalled and work.started_ms:
-            self.measures = self.measures.work_discarded(max(0, at_ms - work.saved_ms) / 1000)
-        work.stop(at_ms)
+        elif work := self._work.get(event.task):
+            if name in _STOPS:
+                work.stop(at_ms)
+            elif name == "complete":
+                work.stop(at_ms)
+                self.measures = self.measures.task_worked(work.spent_ms / 1000)
+                del self._work[event.task]
 
     def _bound(self) -> None:
         while len(self._work) > _TASKS:

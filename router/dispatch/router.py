@@ -27,6 +27,7 @@ from router.dispatch.telephony import Telephony
 from router.dispatch.work_types import KIND as WORK_TYPE
 from router.dispatch.work_types import WorkTypes
 from router.domain.errors import RouterError
+from router.domain.model import Task
 from router.domain.ports import Clock, Hint, Ids, Store
 
 CONDUCT_S = 1.0
@@ -187,6 +188,6 @@ class Router:
             Reactions(tuple(controller.meter.reactions_s)),
         )
 
-    def _recalled_by_hand(self, site: str, group: str, agent: str) -> None:
+    def _recalled_by_hand(self, site: str, group: str, task: Task) -> None:
         if controller := self.controller(site, group):
-            controller.meter.recall_sent(agent, self.clock.now_ms())
+            controller.meter.recall_sent(task.agent, task.id, self.clock.now_ms())

@@ -8,6 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+async def set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait until the event is set, for ``seconds`` at most; whether it was.
+
+    (``asyncio.wait_for`` of Python 3.11 loses a cancellation that comes together with the event.)
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
 class Signals:
     """Events by topic: ``commit`` for anything that happened in a site, ``work`` for what may let a pull succeed."""
 

@@ -46,7 +46,7 @@ class Supervision:
         book: PolicyBook,
         figures: Figures,
         tasks: Tasks,
-        recall_sent: Callable[[str, str, str], None],
+        recall_sent: Callable[[str, str, Task], None],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -187,5 +187,5 @@ class Supervision:
             )
         except RouterError as error:
             return task.agent, error.message
-        self._recall_sent(caller.site, group, task.agent)
+        self._recall_sent(caller.site, group, task)
         return change.task

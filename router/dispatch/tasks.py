@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from router.dispatch.caller import SUBMITTER, Caller
-from router.dispatch.signals import Signals
+from router.dispatch.signals import Signals, set_within
 from router.dispatch.work_types import WorkTypes
 from router.domain.errors import InvalidInput, NotFound, RouterError, WrongState
 from router.domain.model import ENDED_STATES, Task, TaskSpec, TaskState, TaskTransition, WorkType
@@ -191,19 +190,12 @@ class Tasks:
                     if _wanted(caller, task_ids, event):
                         yield event
                 if not events:
-                    await _either(changed, _WATCH_POLL_S)
+                    await set_within(changed, _WATCH_POLL_S)
 
 
 def _wanted(caller: Caller, task_ids: frozenset[str], event: Event) -> bool:
     mine = caller.role != SUBMITTER or event.submitter == caller.id
     return mine and (not task_ids or event.task in task_ids)
-
-
-async def _either(changed: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(changed.wait(), seconds)
-    except TimeoutError:
-        return
 
 
 def _refusal(answer: Any) -> Submitted | RouterError:

@@ -11,10 +11,14 @@ from router.dispatch.caller import ACD, Caller
 from router.domain.errors import PermissionDenied
 from router.domain.model import AcdCommand, AgentReport, Feed, ReportOutcome
 from router.domain.ports import Clock, Hint, ReportResult, Store
-from router.domain.telephony import ReportBatch
+from router.domain.telephony import CallQueueReport, ReportBatch
 
 PART = 100
 """Agent states that one transition applies; a longer report is applied in parts."""
+
+
+_KEPT = ("group", "forecast", "window_start_ms", "window_end_ms", "aht_ms")
+"""Fields of a call queue that a report may leave out when they have not changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Telephony:
         self._clock = clock
         self._stale_after_ms = stale_after_ms
         self._notice_ms = notice_ms
+        self._queues: dict[tuple[str, str], CallQueueReport] = {}
         self._links: dict[tuple[str, str], set[Link]] = {}
 
     async def report(self, caller: Caller, batch: ReportBatch) -> ReportResult:
@@ -64,6 +69,7 @@ class Telephony:
             raise PermissionDenied(
                 f"credentials of {caller.id!r} cannot report as {batch.source!r}", "SOURCE_MISMATCH"
             )
+        batch = replace(batch, queues=[await self._completed(caller.site, queue) for queue in batch.queues])
         parts = [batch.agents[i : i + PART] for i in range(0, len(batch.agents), PART)] or [()]
         result = await self._apply(caller.site, batch, parts[0], last=len(parts) == 1)
         for i, part in enumerate(parts[1:], 2):
@@ -87,6 +93,17 @@ class Telephony:
             call_queues={queue.id: queue.to_text() for queue in batch.queues} if last else None,
             recall_notice_ms=self._notice_ms(site),
         )
+
+    async def _completed(self, site: str, queue: CallQueueReport) -> CallQueueReport:
+        """A report with what it leaves out as it was reported before."""
+        before = self._queues.get((site, queue.id))
+        if before is None:
+            for record in await self._store.call_queues(site):
+                self._queues[site, record.id] = CallQueueReport.from_text(record.body)
+            before = self._queues.get((site, queue.id), queue)
+        kept = {name: getattr(before, name) for name in _KEPT if not getattr(queue, name)}
+        self._queues[site, queue.id] = replace(queue, **kept)
+        return self._queues[site, queue.id]
 
     async def command_result(self, caller: Caller, command: str, agent: str, ok: bool, error: str) -> None:
         """What the ACD answered to a command."""

@@ -125,8 +125,8 @@ def problems(spec: UrgencySpec, service_goal_ms: int) -> list[tuple[str, str]]:
     found = []
     if spec.kind not in POLICIES:
         found.append(("kind", f"unknown urgency {spec.kind!r}; use one of {', '.join(POLICIES)}"))
-    if not 60_000 <= spec.max_wait_ms <= 366 * _DAY_MS:
-        found.append(("max_wait", "must be between one minute and 366 days"))
+    if not 1_000 <= spec.max_wait_ms <= 366 * _DAY_MS:
+        found.append(("max_wait", "must be between one second and 366 days"))
     if spec.kind in ("linear_aging", "earliest_due") and not 0.001 <= spec.rate_per_minute <= 1000:
         found.append(("rate_per_minute", "must be between 0.001 and 1000 points a minute"))
     if not 0 <= spec.initial <= 1000:

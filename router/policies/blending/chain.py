@@ -27,7 +27,8 @@ _PRECISION_AGENTS = 1e-5
 _MAX_STEPS = 60
 _SMALLEST_RATIO = 1e-9
 _TAIL_DEVIATIONS = 8.0
-_NEWTON_STEPS = 5
+# Fewer calls than one in thirty years are none: their chain would leave the range of a float.
+_NO_CALLS_PER_S = 1e-9
 _SIGNIFICANT_DIGITS = 4
 
 
@@ -130,7 +131,7 @@ def solve(chain: Chain, reserves: NDArray[np.int64]) -> Solved:
     """Solve the chain for each reserve in ``reserves`` (each between 0 and the staff)."""
     if chain.overloaded:
         return _all_wait(reserves.size)
-    if chain.rate_per_s == 0.0:
+    if chain.rate_per_s < _NO_CALLS_PER_S:
         return _no_calls(reserves)
     mean_idle = _fixed_point(chain, reserves)
     weights, _ = _weights(chain, reserves, mean_idle)
@@ -164,14 +165,12 @@ def _fixed_point(chain: Chain, reserves: NDArray[np.int64]) -> Floats:
     low = np.zeros(reserves.size)
     high = np.minimum(reserves.astype(np.float64), chain.staff - chain.load)
     guess = 0.5 * (low + high)
-    for turn in range(_MAX_STEPS):
+    for _ in range(_MAX_STEPS):
         mean, slope = _mean_and_slope(chain, reserves, guess)
         above = mean > guess
         low, high = np.where(above, guess, low), np.where(above, high, guess)
         step = guess + (mean - guess) / np.maximum(1.0 - slope, _SMALLEST_RATIO)
         inside = (step > low - _PRECISION_AGENTS) & (step < high + _PRECISION_AGENTS)
-        # Newton's steps alone can be slow where the slope is near 1: halve the bracket now and then.
-        inside &= (turn % _NEWTON_STEPS != _NEWTON_STEPS - 1) | (np.abs(mean - guess) < _PRECISION_AGENTS)
         following = np.clip(np.where(inside, step, 0.5 * (low + high)), low, high)
         moved = float(np.max(np.abs(following - guess), initial=0.0))
         guess = following

@@ -281,9 +281,13 @@ def _choice_problem(name: str, value: object, words: tuple[str, ...]) -> FieldPr
 
 def _list_problem(name: str, value: object) -> FieldProblem | None:
     fix = f"write a list such as '{name}: [billing, support]'"
-    if not isinstance(value, tuple) or not all(isinstance(v, str) and v.strip() for v in value):
+    if not isinstance(value, tuple) or not all(_is_name(v) for v in value):
         return FieldProblem(name, "it must be a list of names", fix)
     return FieldProblem(name, "a name is given twice", fix) if len(set(value)) < len(value) else None
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != "" and value == value.strip() and value.isprintable()
 
 
 def _number_problem(about: Field[Any], value: object) -> FieldProblem | None:

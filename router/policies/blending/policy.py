@@ -28,6 +28,9 @@ from router.policies.blending.recall import plan_recalls
 from router.policies.blending.reserve import ReserveQuestion, Reserves, reserves
 from router.policies.blending.service_level import Resolved, required_to_go, resolved
 
+_SHORTEST_S = 0.1
+_LONGEST_S = 7 * 86_400.0
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -125,11 +128,8 @@ class _Law(ABC):
     def _figures(self, snapshot: Snapshot, memory: Memory) -> tuple[Figures, Memory]:
         document = self._document
         aht = _usable(snapshot.aht_s, document.prior_aht_s)
-        past = memory.nowcast
-        if past is None:
-            nowcast = start(snapshot, aht)
-        else:
-            nowcast = advance(past, snapshot, document.nowcast_half_life_s)
+        past, half_life = memory.nowcast, document.nowcast_half_life_s
+        nowcast = start(snapshot, aht) if past is None else advance(past, snapshot, half_life)
         to_go = calls_to_go(nowcast, snapshot, document.nowcast_kappa_calls)
         so_far = resolved(
             document.service_level_formula,
@@ -141,8 +141,8 @@ class _Law(ABC):
         figures = Figures(
             aht_s=aht,
             task_s=_usable(snapshot.task_s, document.prior_task_s),
-            reaction_s=_usable(snapshot.recall_reaction_s, document.recall_reaction_initial_s, zero=True),
-            lost_s=_usable(snapshot.work_lost_s, document.work_lost_initial_s, zero=True),
+            reaction_s=_usable(snapshot.recall_reaction_s, document.recall_reaction_initial_s, least=0.0),
+            lost_s=_usable(snapshot.work_lost_s, document.work_lost_initial_s, least=0.0),
             rate_per_s=rate_now(nowcast, snapshot, document.nowcast_kappa_calls),
             ratio=nowcast.ratio(document.nowcast_kappa_calls),
             to_go=to_go,
@@ -357,8 +357,7 @@ def _staff_change(snapshot: Snapshot, at_ms: int) -> float:
     return then - now if now is not None and then is not None else 0.0
 
 
-def _usable(measured: float | None, believed: float, zero: bool = False) -> float:
+def _usable(measured: float | None, believed: float, least: float = _SHORTEST_S) -> float:
     """A measured time, or the belief where there is none or it is no possible time."""
-    if measured is None or not math.isfinite(measured):
-        return believed
-    return measured if measured > 0.0 or (zero and measured == 0.0) else believed
+    # Not a number fails both comparisons.
+    return measured if measured is not None and least <= measured <= _LONGEST_S else believed

@@ -6,6 +6,9 @@ import math
 from enum import StrEnum
 from typing import NamedTuple
 
+# A millionth of a call to come is none; dividing by less would leave the range of a float.
+_LEAST_TO_GO = 1e-6
+
 
 class ServiceLevelFormula(StrEnum):
     """What the calls answered in target are divided by (Koole, *Call Center Optimization*, 2013, ch. 2)."""
@@ -53,7 +56,7 @@ def required_to_go(
     ``[(α + margin)(N + Q + M) − G] / M + z·√(α(1 − α)/M)``: the calls waiting are counted as missed, and
     the second term is for chance. With no call to come nothing is left to steer: the target itself.
     """
-    if to_go <= 0.0:
+    if to_go < _LEAST_TO_GO:
         return _clip(target + margin, lowest, highest)
     owed = (target + margin) * (so_far.calls + waiting + to_go) - so_far.in_target
     chance = z * math.sqrt(target * (1.0 - target) / to_go)

@@ -1,0 +1,144 @@
+"""Explain: true answers, naming the nearest condition that fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from router.dispatch.explain import Explanation
+from router.domain.model import AgentState, GateMode, Task, TaskState
+from tests.dispatch.scene import GROUP, Scene, opened_scene
+
+AVAILABLE = AgentState.AVAILABLE
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    async with opened_scene() as scene:
+        feed = asyncio.create_task(scene.keep_reporting())
+        yield scene
+        feed.cancel()
+
+
+async def explained(scene: Scene, task: Task) -> Explanation:
+    return await scene.router.supervision.explain_task(scene.boss, task.id)
+
+
+async def hire_and_seat(scene: Scene, *names: str, **fields: object) -> None:
+    await scene.hire(*names, **fields)
+    await scene.report(dict.fromkeys(names, AVAILABLE), snapshot=True)
+    await scene.sit_down(*names)
+
+
+async def test_a_missing_skill(scene: Scene) -> None:
+    await hire_and_seat(scene, "ann", "bob", skills={"claims": 1})
+    answer = await explained(scene, await scene.submit())
+    assert answer.verdict == "NO_SKILLED_AGENT"
+    assert answer.nearest
+    assert answer.nearest.name == "skill:claims"
+    assert (answer.nearest.needed, answer.nearest.actual) == ("level 2", "level 1")
+    assert "needs skill claims at level 2 and has level 1" in answer.summary
+
+
+async def test_a_closed_gate(scene: Scene) -> None:
+    await hire_and_seat(scene, "ann", "bob")
+    await scene.router.supervision.set_gate(scene.boss, GROUP, GateMode.CLOSED, "training", 0)
+    task = await scene.submit()
+    await asyncio.sleep(1.2)
+    answer = await explained(scene, task)
+    assert (answer.verdict, answer.nearest and answer.nearest.name) == ("GATE_CLOSED", "gate_open")
+    assert "training" in answer.summary
+
+
+async def test_an_exclusion(scene: Scene) -> None:
+    await hire_and_seat(scene, "ann")
+    answer = await explained(scene, await scene.submit(excluded_agents=("ann",)))
+    assert (answer.verdict, answer.nearest and answer.nearest.name) == ("EXCLUDED", "not_excluded")
+    assert "excludes agent ann" in answer.summary
+
+
+async def test_a_decline_excludes_for_a_while(scene: Scene) -> None:
+    await hire_and_seat(scene, "ann", "bob")
+    task = await scene.submit(excluded_agents=("bob",))
+    offered = await scene.until(task, TaskState.OFFERED)
+    await scene.router.agents.decline(scene.agent("ann"), task.id, offered.fence, "lunch")
+    answer = await explained(scene, task)
+    assert answer.verdict == "EXCLUDED"
+    assert {agent for agent, _ in answer.agents} == {"ann", "bob"}
+
+
+async def test_nobody_connected(scene: Scene) -> None:
+    await scene.hire("ann", "bob")
+    await scene.report({"ann": AVAILABLE, "bob": AVAILABLE}, snapshot=True)
+    answer = await explained(scene, await scene.submit())
+    assert (answer.verdict, answer.nearest and answer.nearest.name) == ("NOT_CONNECTED", "connected")
+
+
+async def test_nobody_at_all(scene: Scene) -> None:
+    answer = await explained(scene, await scene.submit())
+    assert answer.verdict == "NO_SKILLED_AGENT"
+
+
+async def test_everybody_in_calls(scene: Scene) -> None:
+    await hire_and_seat(scene, "ann")
+    await scene.report({"ann": AgentState.ON_CALL})
+    answer = await explained(scene, await scene.submit())
+    assert (answer.verdict, answer.nearest and answer.nearest.actual) == ("NOT_AVAILABLE", "ON_CALL")
+
+
+async def test_the_reserve(scene: Scene) -> None:
+    await hire_and_seat(scene, "ann")
+    task = await scene.submit()
+    await asyncio.sleep(1.2)
+    answer = await explained(scene, task)
+    assert answer.verdict in ("GATE_FULL", "GATE_CLOSED")
+
+
+async def test_a_paused_work_type(scene: Scene) -> None:
+    await hire_and_seat(scene, "ann", "bob")
+    await scene.router.supervision.pause(scene.boss, "wt:claims", True, "system down")
+    answer = await explained(scene, await scene.submit())
+    assert answer.verdict == "PAUSED"
+    assert "system down" in answer.summary
+
+
+async def test_a_task_kept_for_its_preferred_agent(scene: Scene) -> None:
+    await hire_and_seat(scene, "ann", "bob")
+    answer = await explained(scene, await scene.submit(preferred_agent="zoe"))
+    assert (answer.verdict, answer.nearest and answer.nearest.name) == (
+        "WAITING_FOR_PREFERRED",
+        "preferred_agent",
+    )
+
+
+async def test_why_this_agent_got_it(scene: Scene) -> None:
+    await hire_and_seat(scene, "ann", "bob")
+    task = await scene.submit()
+    offered = await scene.until(task, TaskState.OFFERED)
+    answer = await explained(scene, task)
+    assert answer.verdict == "ASSIGNED"
+    assert offered.agent in answer.summary
+    assert answer.decision["policy_version"] == "1"
+    assert "static_reserve" in answer.decision["why"]
+    of_agent = await scene.router.supervision.explain_agent(scene.boss, offered.agent)
+    assert of_agent.verdict == "ASSIGNED"
+
+
+async def test_why_an_agent_has_nothing(scene: Scene) -> None:
+    await hire_and_seat(scene, "ann", "bob", "cat")
+    await asyncio.sleep(1.2)
+    answer = await scene.router.supervision.explain_agent(scene.boss, "ann")
+    assert answer.verdict == "NO_TASK"
+    await scene.router.supervision.drain_agent(scene.boss, "ann", True)
+    answer = await scene.router.supervision.explain_agent(scene.boss, "ann")
+    assert answer.verdict == "DRAINING"
+
+
+async def test_ended_and_scheduled_tasks(scene: Scene) -> None:
+    task = await scene.submit()
+    await scene.router.tasks.cancel(scene.crm, task.id, "customer called", None)
+    assert (await explained(scene, task)).verdict == "ENDED"
+    later = await scene.submit(schedule_ms=scene.router.clock.now_ms() + 60_000)
+    assert (await explained(scene, later)).verdict == "SCHEDULED"
