@@ -1,0 +1,91 @@
+"""Opens the store that the options name: in memory, our own Valkey, or one by its URL."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from redis.exceptions import RedisError
+
+from router.domain.ports import Clock, Store
+from router.state.embedded import AppendFsync, EmbeddedStore
+from router.state.memory.store import MemoryStore
+from router.state.redis import RedisStore
+from router.state.redis.client import Connections, as_store_error
+from router.state.redis_guard import check_store
+
+MEMORY_URL = "memory://"
+"""A store that ends with the process: for trying out and for tests."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the store is. ``lost`` is set when a store of our own has ended by itself."""
+
+    url: str
+    about: str
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@asynccontextmanager
+async def placed(url: str, data_dir: Path, appendfsync: AppendFsync) -> AsyncIterator[Place]:
+    """The store's place; without a URL our own store runs there as long as the context.
+
+    Raises ``EmbeddedStoreError`` when it cannot be started.
+    """
+    if url:
+        yield Place(url, "in memory" if url == MEMORY_URL else _without_secrets(url))
+        return
+    async with EmbeddedStore(data_dir, appendfsync=appendfsync) as server:
+        place = Place(server.url, f"own Valkey in {data_dir}, appendfsync {appendfsync}")
+        watch = asyncio.create_task(_watch(server, place))
+        try:
+            yield place
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+
+@asynccontextmanager
+async def opened(place: Place, clock: Clock) -> AsyncIterator[Store]:
+    """The store at a place.
+
+    Raises ``StoreUnavailable`` when it does not answer and ``UnfitStoreError`` when it might lose work.
+    """
+    if place.url == MEMORY_URL:
+        store: Store = MemoryStore(clock)
+    else:
+        await _check(place.url)
+        store = await RedisStore.open(place.url)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def _check(url: str) -> None:
+    """Refuse an unfit store before anything is written to it."""
+    connections = Connections(url, max_connections=1)
+    try:
+        log.info("the store is %s", await check_store(connections.client))
+    except (RedisError, OSError) as error:
+        raise as_store_error(error) from error
+    finally:
+        await connections.close()
+
+
+async def _watch(server: EmbeddedStore, place: Place) -> None:
+    code = await server.wait()
+    log.critical("our own store ended with code %s; its log is %s", code, server.log_path)
+    place.lost.set()
+
+
+def _without_secrets(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"

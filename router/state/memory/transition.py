@@ -1,0 +1,300 @@
+"""One atomic change of a site: what it touched, what it recorded and whom it wakes.
+
+The functions of the neighbouring modules first check everything (and raise), then change records through a
+:class:`Transition`; :meth:`Transition.commit` brings revisions, indexes and counters in step and lets the hints out.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from sortedcontainers import SortedList
+
+from router.domain.model import AcdCommand, Agent, AgentState, Task, TaskState
+from router.domain.ports import Change
+from router.state import records
+from router.state.memory.site import AgentPlaces, Site, bump
+from router.state.records import Record
+
+QUEUED = TaskState.QUEUED.value
+TOTALS = {
+    "submit": "submitted",
+    "schedule": "scheduled",
+    "relax": "relaxed",
+    "offer": "offered",
+    "pull": "pulled",
+    "accept": "accepted",
+    "decline": "declined",
+    "rescind": "rescinded",
+    "offer_timeout": "offer_timeout",
+    "checkpoint": "checkpointed",
+    "extend": "extended",
+    "complete": "completed",
+    "release": "released",
+    "park": "parked",
+    "resume": "resumed",
+    "unpark": "unparked",
+    "recall": "recalled",
+    "force": "forced",
+    "lease_timeout": "lease_timeout",
+    "cancel": "canceled",
+    "expire": "expired",
+    "update": "updated",
+    "revive": "revived",
+}
+"""The monotone counter that each arrow moves."""
+_BUSY_STATES = frozenset({AgentState.RINGING, AgentState.ON_CALL, AgentState.AFTER_CALL})
+
+Send = Callable[[str, Record], None]
+"""(worker or '' for everyone of the site, message) -> out it goes."""
+
+
+class Transition:
+    """A change of ``site`` at ``now``. Nothing is written before the first call that says so."""
+
+    def __init__(self, site: Site, now: int, send: Send | None) -> None:
+        self.site = site
+        self.now = now
+        self.command: AcdCommand | None = None
+        self._send = send
+        self._tasks: dict[str, None] = {}
+        self._agents: dict[str, None] = {}
+        self._hints: list[tuple[str, Record, str]] = []
+        self._work: dict[str, None] = {}
+        self._late: list[Record] = []
+        self.quiet_idle = False
+
+    # -- writing -------------------------------------------------------------------------------------------
+    def touch(self, task: str) -> Record:
+        """The record of a task that this transition changes."""
+        self._tasks[task] = None
+        return self.site.tasks[task]
+
+    def touch_agent(self, agent: str) -> Record:
+        """The record of an agent that this transition changes."""
+        self._agents[agent] = None
+        record: Record = self.site.agents[agent]
+        return record
+
+    def arrow(
+        self, task: str, name: str, target: TaskState, actor: str, reason: str = "", agent: str = ""
+    ) -> None:
+        """Move the task's state and record the arrow; ``agent`` is its holder before or after."""
+        record = self.touch(task)
+        source = record.get("s", "")
+        self._move_counts(record, source, target.value)
+        record["s"] = target.value
+        self.total(TOTALS[name])
+        entry = [self.now, source, target.value, name, actor, reason, agent, record.get("f", 0)]
+        self._remember(task, record, entry)
+
+    def total(self, name: str) -> None:
+        """Move a monotone counter."""
+        totals = self.site.totals
+        totals[name] = totals.get(name, 0) + 1
+
+    def next_number(self, name: str) -> int:
+        """The next value of one of the site's own counters (``fence``, ``command``)."""
+        meta = self.site.meta
+        meta[name] = meta.get(name, 0) + 1
+        return meta[name]
+
+    def _move_counts(self, record: Record, source: str, target: str) -> None:
+        if source == target:
+            return
+        count, work_type = self.site.count, record["wt"]
+        if source:
+            count(f"{work_type}|{source}", -1)
+        count(f"{work_type}|{target}", 1)
+        if source == QUEUED:
+            count(f"p|{record.get('p', 0)}", -1)
+        if target == QUEUED:
+            count(f"p|{record.get('p', 0)}", 1)
+
+    def _remember(self, task: str, record: Record, entry: list[Any]) -> None:
+        kept = self.site.history.get(task)
+        if kept is None:
+            kept = self.site.history[task] = deque(maxlen=records.HISTORY_KEPT)
+        kept.append(entry)
+        record["hn"] = len(kept)
+        self.site.event_count += 1
+        event = [task, record["wt"], record.get("sub", ""), *entry]
+        self.site.events.append((self.site.event_count, event))
+
+    # -- hints ---------------------------------------------------------------------------------------------
+    def tell_worker(self, kind: str, agent: str, task: str, reason: str = "", notice_ms: int = 0) -> None:
+        """A hint about a task for the worker that holds the agent's session, if there is one."""
+        if self._send is None:
+            return
+        record = self.site.agents.get(agent)
+        if record and record.get("ss"):
+            message = {"k": kind, "ag": agent, "gr": record.get("gr"), "r": reason, "nm": notice_ms}
+            self._hints.append((record.get("wk", ""), message, task))
+
+    def tell_agent_worker(self, worker: str, agent: str, reason: str = "", session: str = "") -> None:
+        """An ``agent`` hint: look at this agent again."""
+        if self._send is not None:
+            group = self.site.agents[agent].get("gr")
+            message = {"k": "agent", "ag": agent, "gr": group, "r": reason, "src": session}
+            self._hints.append((worker, message, ""))
+
+    def tell_site(self, kind: str, **pieces: Any) -> None:
+        """A hint for everyone of the site."""
+        if self._send is not None:
+            self._hints.append(("", {"k": kind, **pieces}, ""))
+
+    def tell_late(self, kind: str, **pieces: Any) -> None:
+        """A hint for everyone that goes out after all others."""
+        if self._send is not None:
+            self._late.append({"k": kind, **pieces})
+
+    def work(self, anchor: str) -> None:
+        """A task waits at this anchor now."""
+        self._work[anchor] = None
+
+    def stand(self, agent: str, record: Record) -> None:
+        """Let a command stand for the agent, in place of an older one, and tell the ACD link."""
+        self.site.commands[agent] = record
+        pieces = {"ag": agent, "gr": self.site.agents[agent].get("gr", ""), "cmd": record}
+        self.tell_site("command", src=record.get("src", ""), **pieces)
+
+    # -- the end -------------------------------------------------------------------------------------------
+    def commit(self) -> None:
+        """Bring revisions, indexes and counters in step; then let the hints out."""
+        for task in self._tasks:
+            self._save_task(task)
+        entered = [agent for agent in self._agents if self._save_agent(agent)]
+        if self._send is not None:
+            self._let_hints_out(entered)
+
+    def change(self, task: str) -> Change:
+        """Commit, and the answer of a transition about one task."""
+        self.commit()
+        return Change(self.site.task_value(task), self.command)
+
+    def task(self, task: str) -> Task:
+        """Commit, and the task after it."""
+        self.commit()
+        return self.site.task_value(task)
+
+    def agent(self, agent: str) -> Agent:
+        """Commit, and the agent after it."""
+        self.commit()
+        return records.agent_from(agent, self.site.agents[agent], self.site.profiles.get(agent, b""))
+
+    def _save_task(self, task: str) -> None:
+        record = self.site.tasks.get(task)
+        if record is None:
+            return
+        record["rev"] = record.get("rev", 0) + 1
+        record["ch"] = self.now
+        drop_zeros(record)
+
+    def _save_agent(self, agent: str) -> bool:
+        """Whether the agent has just entered the idle index."""
+        site, record = self.site, self.site.agents.get(agent)
+        if record is not None:
+            self._account_busy(record)
+            drop_zeros(record)
+        before = site.places.get(agent, _NOWHERE)
+        after = _places(agent, record) if record is not None else _NOWHERE
+        if before == after:
+            return False
+        _move_places(site, agent, before, after)
+        return after.idle is not None and before.idle is None
+
+    def _account_busy(self, record: Record) -> None:
+        busy = bool(record.get("on")) or record["st"] in _BUSY_STATES
+        if busy and not record.get("bs"):
+            record["bs"] = self.now
+        elif not busy and record.get("bs"):
+            record["bz"] = record.get("bz", 0) + self.now - record.pop("bs")
+
+    def _let_hints_out(self, entered: list[str]) -> None:
+        assert self._send is not None
+        for worker, message, task in self._hints:
+            self._send(worker, self._complete(message, task))
+        for anchor in self._work:
+            self._send("", self._complete({"k": "work", "an": anchor}, ""))
+        for agent in entered if not self.quiet_idle else ():
+            group = self.site.agents[agent].get("gr", "")
+            self._send("", self._complete({"k": "idle", "ag": agent, "gr": group}, ""))
+        for message in self._late:
+            self._send("", self._complete(message, ""))
+
+    def _complete(self, message: Record, task: str) -> Record:
+        full = records.without_zeros({**message, "si": self.site.name})
+        if task and task in self.site.tasks:
+            full.update(tid=task, t=self.site.tasks[task], sp=self.site.specs[task])
+            full["cp"] = self.site.checkpoints.get(task)
+        return full
+
+
+_NOWHERE = AgentPlaces()
+
+
+def drop_zeros(record: Record) -> None:
+    """Forget fields that are zero or empty."""
+    if not all(record.values()):
+        for name in [name for name, value in record.items() if not value]:
+            del record[name]
+
+
+def _places(agent: str, record: Record) -> AgentPlaces:
+    """Where the agent belongs, from its record alone (invariants 8 and 9)."""
+    group, state = record.get("gr", ""), record["st"]
+    held = record.get("on", "").split()
+    available = state == AgentState.AVAILABLE
+    counted = [f"n_{state}"]
+    if available and not held:
+        counted.append("idle")
+    if held:
+        counted.append("ont")
+    open_to_work = record.get("ss") and record.get("rd") and not record.get("dr")
+    idle = bool(open_to_work) and len(held) < record.get("cap", 0) and (available or not group)
+    return AgentPlaces(
+        group=group,
+        counted=tuple(counted) if group else (),
+        idle=(record.get("is", 0), agent) if idle else None,
+        busy=bool(held),
+    )
+
+
+def _move_places(site: Site, agent: str, before: AgentPlaces, after: AgentPlaces) -> None:
+    if (before.group, before.counted) != (after.group, after.counted):
+        for counter in before.counted:
+            _count_group(site, before.group, counter, -1)
+        for counter in after.counted:
+            _count_group(site, after.group, counter, 1)
+    if (before.group, before.idle) != (after.group, after.idle):
+        _swap(site.idle, before.group, before.idle, after.group, after.idle)
+    if (before.group, before.busy) != (after.group, after.busy):
+        _swap(
+            site.busy,
+            before.group,
+            agent if before.busy else None,
+            after.group,
+            agent if after.busy else None,
+        )
+    if after is _NOWHERE:
+        site.places.pop(agent, None)
+    else:
+        site.places[agent] = after
+
+
+def _count_group(site: Site, group: str, counter: str, by: int) -> None:
+    figures = site.groups.setdefault(group, {})
+    bump(figures, counter, by)
+    if not figures:
+        del site.groups[group]
+
+
+def _swap(index: dict[str, SortedList], old_group: str, old: Any, new_group: str, new: Any) -> None:
+    if old is not None:
+        index[old_group].remove(old)
+        if not index[old_group]:
+            del index[old_group]
+    if new is not None:
+        index.setdefault(new_group, SortedList()).add(new)
