@@ -1,0 +1,1 @@
+"""The gRPC edge: translate, authenticate, map errors. It decides nothing."""

@@ -1,0 +1,187 @@
+"""What every call passes on its way in and out: identity, deadline, decoding, and errors that tell nothing of us.
+
+The first interceptor in the server's list is the outermost one. `Edge` wraps each handler so that requests reach it as
+bytes: a caller is known before anything that it sent is decoded, and what cannot be decoded is answered as any other
+fault of the caller's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc_status import rpc_status  # type: ignore[import-untyped, unused-ignore]
+
+from router.domain.errors import InvalidInput, ResourceExhausted, RouterError
+from router.rpc.auth import OPEN_SERVICES, Authenticator, set_caller
+from router.rpc.errors import DeadlineExceeded, internal, is_known, rich_status
+from router.rpc.streams import Drain
+
+WRITE_LIMIT_S = 20.0
+"""A client that does not take a message for so long is given up."""
+_ABORT_LIMIT_S = 2.0
+"""How long the status of a failed call may take to leave: the client may not be reading at all."""
+
+Handler = Any
+"""grpc.RpcMethodHandler; its type parameters say nothing here."""
+Behaviour = Callable[[Any, Any], Awaitable[Any]]
+Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
+
+log = logging.getLogger(__name__)
+
+
+class Edge(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-ignore]
+    """Authenticates, decodes, sets a deadline, and turns every error into a status."""
+
+    def __init__(
+        self, authenticator: Authenticator, drain: Drain, call_timeout_s: float, longer: Mapping[str, float]
+    ) -> None:
+        """``longer``: seconds to add to the default deadline of methods that may wait on purpose."""
+        self._authenticator = authenticator
+        self._drain = drain
+        self._timeout_s = call_timeout_s
+        self._longer = longer
+        self._wrapped: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> Handler:
+        """The handler of the method, wrapped; None (UNIMPLEMENTED) where there is none."""
+        method = handler_call_details.method
+        if method not in self._wrapped:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return None
+            self._wrapped[method] = self._wrap(method, handler)
+        return self._wrapped[method]
+
+    def _wrap(self, method: str, handler: Handler) -> Handler:
+        behaviour = behaviour_of(handler)
+        serve = self._stream(behaviour) if handler.response_streaming else self._unary(method, behaviour)
+
+        async def guarded(request: Any, context: Any) -> Any:
+            try:
+                self._admit(method, context)
+                return await serve(_decoded(handler, request), context)
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                await _refuse(method, error, context)
+
+        return rebuilt(handler, guarded, decode=False)
+
+    def _unary(self, method: str, behaviour: Behaviour) -> Behaviour:
+        timeout_s = self._timeout_s + self._longer.get(method, 0.0)
+
+        async def serve(request: Any, context: Any) -> Any:
+            if context.time_remaining() is not None:
+                return await behaviour(request, context)
+            try:
+                async with asyncio.timeout(timeout_s) as limit:
+                    return await behaviour(request, context)
+            except TimeoutError:
+                if limit.expired():
+                    raise DeadlineExceeded(
+                        f"no answer within {timeout_s:g} s; set a deadline of your own"
+                    ) from None
+                raise
+
+        return serve
+
+    def _stream(self, behaviour: Any) -> Behaviour:
+        """One loop writes: a slow reader holds up its own stream, for a stated time."""
+        if not inspect.isasyncgenfunction(behaviour):
+            return behaviour  # type: ignore[no-any-return]
+
+        async def written(request: Any, context: Any) -> None:
+            async with aclosing(behaviour(request, context)) as messages:
+                async for message in messages:
+                    await _write(context, message)
+
+        async def serve(request: Any, context: Any) -> None:
+            await self._drain.run(written(request, context))
+
+        return serve
+
+    def _admit(self, method: str, context: Any) -> None:
+        if method.startswith(OPEN_SERVICES):
+            return
+        authorization = ""
+        for key, value in context.invocation_metadata() or ():
+            if key == "authorization":
+                authorization = value
+        identity = self._authenticator.identify(authorization, context.auth_context() or {})
+        set_caller(identity.acting_in(method))
+
+
+def behaviour_of(handler: Handler) -> Any:
+    """The function that serves, whichever of the four kinds it is."""
+    return handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+
+
+def rebuilt(handler: Handler, behaviour: Behaviour, decode: bool = True) -> Handler:
+    """The same handler around another function; without ``decode`` it is given bytes."""
+    make = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }[handler.request_streaming, handler.response_streaming]
+    deserializer = handler.request_deserializer if decode else None
+    return make(behaviour, deserializer, handler.response_serializer)
+
+
+def _decoded(handler: Handler, request: Any) -> Any:
+    decode = handler.request_deserializer
+    if handler.request_streaming:
+        return _each_decoded(decode, request)
+    return _decode(decode, request)
+
+
+async def _each_decoded(decode: Callable[[bytes], Any], requests: Any) -> AsyncIterator[Any]:
+    async for raw in requests:
+        yield _decode(decode, raw)
+
+
+def _decode(decode: Callable[[bytes], Any], raw: bytes) -> Any:
+    try:
+        return decode(raw)
+    except (DecodeError, ValueError):
+        raise InvalidInput([("request", "cannot be decoded; are both sides built from router.v1?")]) from None
+
+
+async def _write(context: Any, message: Any) -> None:
+    try:
+        async with asyncio.timeout(WRITE_LIMIT_S) as limit:
+            await context.write(message)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise ResourceExhausted(
+            f"a message was not taken within {WRITE_LIMIT_S:g} s; connect again", "SLOW_CONSUMER"
+        ) from None
+
+
+async def _refuse(method: str, error: Exception, context: Any) -> None:
+    """End the call with the error's status. What we did not foresee is logged under an id, and only the id is told."""
+    if context.done() or context.cancelled():
+        log.debug("call %s ended by its client: %r", method, error)
+        return
+    if not isinstance(error, RouterError) or not is_known(error):
+        error_id = secrets.token_hex(6)
+        log.error("error %s in %s", error_id, method, exc_info=error)
+        error = internal(error_id)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_ABORT_LIMIT_S):
+            await context.abort_with_status(_as_grpc(error))
+
+
+def _as_grpc(error: RouterError) -> Any:
+    return rpc_status.to_status(rich_status(error))

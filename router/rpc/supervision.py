@@ -1,0 +1,390 @@
+"""SupervisionService: what supervisors call.
+
+Its changes are repeatable by nature: a gate, a pause, a drain or a priority that is set twice is set; policies have an
+etag. `request_id` is checked for its form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from router.dispatch.policy_book import PolicyRecord
+from router.dispatch.router import Router
+from router.dispatch.supervision import Supervision
+from router.domain.errors import EtagMismatch
+from router.domain.model import GateMode, NoTask
+from router.domain.ports import QueueFigures
+from router.policies.blending import PolicyDocument
+from router.rpc import filters, names, paging
+from router.rpc.auth import caller
+from router.rpc.convert import agents, tasks
+from router.rpc.convert import supervision as convert
+from router.rpc.validate import MAX_BATCH, MAX_DOCUMENT, MAX_REASON, Check
+from router.v1 import agents_pb2, common_pb2, supervision_pb2_grpc
+from router.v1 import supervision_pb2 as pb
+
+MAX_COMMENT = 1000
+MAX_VERSION_PAGE = 100
+DEFAULT_VERSION_PAGE = 20
+MAX_RECALLED = 500
+MAX_CANDIDATES = 50
+DEFAULT_CANDIDATES = 5
+DEFAULT_INTERVAL_MS, MIN_INTERVAL_MS, MAX_INTERVAL_MS = 1000, 200, 60_000
+MAX_GROUPS = 500
+_VERSION_DIGITS = 12
+_POLICY_FIELDS = ("document", "format", "comment")
+_QUEUE_FIELDS: dict[str, tuple[filters.Reader, bool]] = {
+    "work_type": (filters.last_part, False),
+    "paused": (filters.flag, False),
+}
+
+_PULL_WORDS = {"AT_CAPACITY": "NO_CAPACITY", "GATE_FULL": "RESERVE_HELD"}
+"""Verdicts whose word in NoTaskReason is another one."""
+
+
+class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
+    """Translates; the use cases are in router.dispatch.supervision."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._use: Supervision = router.supervision
+
+    # -- policies --------------------------------------------------------------------------------------
+    async def GetPolicy(self, request: pb.GetPolicyRequest, context: Any) -> pb.Policy:  # noqa: N802
+        """The active version, or the one asked for."""
+        who = caller()
+        record = await self._use.get_policy(who, names.parse(request.name, names.POLICY, who.site))
+        version = request.version if request.HasField("version") else record.active
+        return convert.policy_out(who.site, record, version)
+
+    async def ListPolicyVersions(  # noqa: N802
+        self, request: pb.ListPolicyVersionsRequest, context: Any
+    ) -> pb.ListPolicyVersionsResponse:
+        """The stored versions, newest first."""
+        who = caller()
+        group = names.parse(request.name, names.POLICY, who.site)
+        check = Check(who.site)
+        size = check.page_size(request.page_size, MAX_VERSION_PAGE, DEFAULT_VERSION_PAGE)
+        check.done()
+        record = await self._use.get_policy(who, group)
+        newest_first = [stored.version for stored in reversed(record.versions)]
+        page, token = paging.page_of(newest_first, _descending, request.page_token, size, "versions", group)
+        return pb.ListPolicyVersionsResponse(
+            policies=[convert.policy_out(who.site, record, version, whole=False) for version in page],
+            next_page_token=token,
+        )
+
+    async def ValidatePolicy(  # noqa: N802
+        self, request: pb.ValidatePolicyRequest, context: Any
+    ) -> pb.ValidatePolicyResponse:
+        """What is wrong with a document, or how it is understood."""
+        who = caller()
+        check = Check(who.site)
+        check.optional_name("name", request.name, names.POLICY)
+        check.data("document", request.document.encode(), MAX_DOCUMENT)
+        check.done()
+        problems = await self._use.validate_policy(who, request.document)
+        return pb.ValidatePolicyResponse(
+            valid=not problems,
+            problems=convert.problems_out(problems),
+            metadata=None if problems else convert.metadata_out(PolicyDocument.parse(request.document)),
+        )
+
+    async def UpdatePolicy(self, request: pb.UpdatePolicyRequest, context: Any) -> pb.Policy:  # noqa: N802
+        """Store a document as a new version. What the mask leaves out is as in the latest version."""
+        who = caller()
+        policy = request.policy
+        check = Check(who.site)
+        group = check.name("policy.name", policy.name, names.POLICY)
+        check.data("policy.document", policy.document.encode(), MAX_DOCUMENT)
+        check.text("policy.comment", policy.comment, MAX_COMMENT)
+        check.request_id(request.request_id)
+        taken = check.mask(request.update_mask.paths, _POLICY_FIELDS, _POLICY_FIELDS)
+        check.done()
+        document = policy.document
+        if "document" not in taken:
+            latest = await self._use.get_policy(who, group)
+            document = latest.text_of(latest.latest)
+        comment = policy.comment if "comment" in taken else ""
+        record = await self._use.put_policy(who, group, document, check.etag(policy.etag), comment)
+        return convert.policy_out(who.site, record, record.latest)
+
+    async def ActivatePolicy(self, request: pb.ActivatePolicyRequest, context: Any) -> pb.Policy:  # noqa: N802
+        """Let a version decide."""
+        who = caller()
+        check = Check(who.site)
+        group = check.name("name", request.name, names.POLICY)
+        check.not_negative("version", request.version)
+        check.request_id(request.request_id)
+        check.done()
+        record = await self._use.activate_policy(who, group, request.version, check.etag(request.etag))
+        return _active_out(who.site, record)
+
+    async def RollbackPolicy(self, request: pb.RollbackPolicyRequest, context: Any) -> pb.Policy:  # noqa: N802
+        """Let the version decide that decided before."""
+        who = caller()
+        check = Check(who.site)
+        group = check.name("name", request.name, names.POLICY)
+        check.request_id(request.request_id)
+        check.done()
+        record = await self._use.rollback_policy(who, group, check.etag(request.etag))
+        return _active_out(who.site, record)
+
+    # -- figures ---------------------------------------------------------------------------------------
+    async def GetFigures(self, request: pb.GetFiguresRequest, context: Any) -> pb.Figures:  # noqa: N802
+        """The figures of now."""
+        who = caller()
+        names.check_parent(request.parent, who.site)
+        groups = _groups_in(request.blending_groups, who.site)
+        return convert.figures_out(who.site, await self._use.figures(who), groups)
+
+    async def WatchFigures(  # noqa: N802
+        self, request: pb.WatchFiguresRequest, context: Any
+    ) -> AsyncIterator[pb.WatchFiguresResponse]:
+        """The figures at each interval."""
+        who = caller()
+        names.check_parent(request.parent, who.site)
+        groups = _groups_in(request.blending_groups, who.site)
+        interval_ms = DEFAULT_INTERVAL_MS
+        if request.HasField("interval"):
+            check = Check(who.site)
+            interval_ms = check.duration("interval", request.interval, MIN_INTERVAL_MS, MAX_INTERVAL_MS)
+            check.done()
+        async for figures in self._use.watch_figures(who, interval_ms):
+            yield pb.WatchFiguresResponse(figures=convert.figures_out(who.site, figures, groups))
+
+    async def ListBlendingGroups(  # noqa: N802
+        self, request: pb.ListBlendingGroupsRequest, context: Any
+    ) -> pb.ListBlendingGroupsResponse:
+        """The blending groups by name."""
+        who = caller()
+        names.check_parent(request.parent, who.site)
+        check = Check(who.site)
+        size = check.page_size(request.page_size)
+        check.done()
+        groups = sorted((await self._use.figures(who)).groups, key=lambda g: g.view.figures.group)
+        page, token = paging.page_of(
+            groups, lambda g: g.view.figures.group, request.page_token, size, "blendingGroups"
+        )
+        return pb.ListBlendingGroupsResponse(
+            blending_groups=[convert.group_out(who.site, group) for group in page], next_page_token=token
+        )
+
+    # -- steer -----------------------------------------------------------------------------------------
+    async def SetGate(self, request: pb.SetGateRequest, context: Any) -> pb.Gate:  # noqa: N802
+        """Open or close a gate by hand, or give it back to the policy."""
+        who = caller()
+        check = Check(who.site)
+        group = check.name("blending_group", request.blending_group, names.GROUP)
+        mode = convert.MODES_IN.get(request.mode)
+        if mode is None:
+            check.add("mode", "is missing; give AUTO, OPEN or CLOSED")
+        if mode in (GateMode.OPEN, GateMode.CLOSED):
+            check.required_text("reason", request.reason, MAX_REASON)
+        until_ms = check.time("expire_time", request.expire_time) if request.HasField("expire_time") else 0
+        check.request_id(request.request_id)
+        check.done()
+        gate = await self._use.set_gate(who, group, mode or GateMode.AUTO, request.reason, until_ms)
+        return convert.gate_out(who.site, gate)
+
+    async def ReassignTask(self, request: pb.ReassignTaskRequest, context: Any) -> common_pb2.Task:  # noqa: N802
+        """Give a task to an agent."""
+        who = caller()
+        check = Check(who.site)
+        task = check.name("name", request.name, names.TASK)
+        agent = check.name("agent", request.agent, names.AGENT)
+        check.text("reason", request.reason, MAX_REASON)
+        check.request_id(request.request_id)
+        check.done()
+        await self._check_etag(task, check.etag(request.etag))
+        return tasks.task_out(who.site, await self._use.reassign(who, task, agent, request.force))
+
+    async def ReprioritizeTask(  # noqa: N802
+        self, request: pb.ReprioritizeTaskRequest, context: Any
+    ) -> common_pb2.Task:
+        """Change a task's priority, due time or both."""
+        who = caller()
+        check = Check(who.site)
+        task = check.name("name", request.name, names.TASK)
+        fields: dict[str, object] = {}
+        if request.HasField("priority"):
+            fields["priority"] = check.number("priority", request.priority, 0, 100)
+        if request.HasField("due_time"):
+            fields["due_ms"] = check.time("due_time", request.due_time)
+        if not fields:
+            check.add("priority", "is missing; give a priority, a due_time or both")
+        check.text("reason", request.reason, MAX_REASON)
+        check.request_id(request.request_id)
+        check.done()
+        changed = await self._router.tasks.update(who, task, fields, check.etag(request.etag))
+        return tasks.task_out(who.site, changed)
+
+    async def PauseQueue(self, request: pb.PauseQueueRequest, context: Any) -> pb.PauseQueueResponse:  # noqa: N802
+        """Stop routing from a queue or a work type."""
+        queues = await self._set_paused(request, True)
+        return pb.PauseQueueResponse(queues=queues)
+
+    async def ResumeQueue(self, request: pb.ResumeQueueRequest, context: Any) -> pb.ResumeQueueResponse:  # noqa: N802
+        """End a pause."""
+        queues = await self._set_paused(request, False)
+        return pb.ResumeQueueResponse(queues=queues)
+
+    async def _set_paused(
+        self, request: pb.PauseQueueRequest | pb.ResumeQueueRequest, paused: bool
+    ) -> list[pb.Queue]:
+        who = caller()
+        collection, id = names.parse_any(request.name, (names.WORK_TYPE, names.QUEUE), who.site)
+        check = Check(who.site)
+        check.text("reason", request.reason, MAX_REASON)
+        check.request_id(request.request_id)
+        check.done()
+        by_type = collection == names.WORK_TYPE
+        if by_type:
+            await self._router.work_types.get(who, id)
+        await self._use.pause(who, f"wt:{id}" if by_type else f"q:{id}", paused, request.reason)
+        found, _ = await self._use.queues(who, "", MAX_BATCH)
+        concerned = [q for q in found if id == (q.spec.work_type if by_type else q.id.rstrip("!"))]
+        return [self._queue_out(queue, request.reason) for queue in concerned]
+
+    def _queue_out(self, queue: QueueFigures, reason: str = "") -> pb.Queue:
+        now_ms = self._router.clock.now_ms()
+        reasons = {f"wt:{queue.spec.work_type}": reason} if queue.paused else {}
+        return convert.queue_out(caller().site, queue, now_ms, reasons)
+
+    async def ListQueues(self, request: pb.ListQueuesRequest, context: Any) -> pb.ListQueuesResponse:  # noqa: N802
+        """The queues that hold tasks; with a filter a page may be short although more follow."""
+        who = caller()
+        names.check_parent(request.parent, who.site)
+        check = Check(who.site)
+        size = check.page_size(request.page_size)
+        check.done()
+        conditions = filters.parse(request.filter, _QUEUE_FIELDS)
+        question = ("queues", request.filter)
+        queues, cursor = await self._use.queues(who, paging.decode(request.page_token, *question), size)
+        return pb.ListQueuesResponse(
+            queues=[self._queue_out(queue) for queue in filters.kept(queues, conditions, _value_of)],
+            next_page_token=paging.encode(cursor, *question),
+        )
+
+    async def DrainAgent(self, request: pb.DrainAgentRequest, context: Any) -> common_pb2.Agent:  # noqa: N802
+        """Give an agent no more tasks."""
+        who = caller()
+        check = Check(who.site)
+        id = check.name("name", request.name, names.AGENT)
+        check.text("reason", request.reason, MAX_REASON)
+        check.request_id(request.request_id)
+        check.done()
+        agent = await self._use.drain_agent(who, id, True)
+        if request.recall and agent.held:
+            await self._use.recall(who, agent.profile.blending_group, 0, [id], request.reason)
+            agent = await self._router.agents.get_agent(who, id)
+        return agents.agent_out(who.site, agent)
+
+    async def UndrainAgent(self, request: pb.UndrainAgentRequest, context: Any) -> common_pb2.Agent:  # noqa: N802
+        """End a drain."""
+        who = caller()
+        check = Check(who.site)
+        id = check.name("name", request.name, names.AGENT)
+        check.request_id(request.request_id)
+        check.done()
+        return agents.agent_out(who.site, await self._use.drain_agent(who, id, False))
+
+    async def RecallAgents(  # noqa: N802
+        self, request: pb.RecallAgentsRequest, context: Any
+    ) -> pb.RecallAgentsResponse:
+        """Recall so many agents, or those named."""
+        who = caller()
+        check = Check(who.site)
+        group = check.name("blending_group", request.blending_group, names.GROUP)
+        by_count = request.WhichOneof("selection") == "count"
+        ids = check.at_most("agents.names", request.agents.names, MAX_RECALLED)
+        named = [check.name(f"agents.names[{i}]", name, names.AGENT) for i, name in enumerate(ids)]
+        if by_count:
+            check.number("count", request.count, 1, MAX_RECALLED)
+        elif not named:
+            check.add("selection", "is missing; give a count or the names of agents")
+        if request.HasField("notice"):
+            check.add("notice", "cannot be chosen in this version; the policy's notice_s counts")
+        check.text("reason", request.reason, MAX_REASON)
+        check.request_id(request.request_id)
+        check.done()
+        recalled = await self._use.recall(who, group, request.count if by_count else 0, named, request.reason)
+        return convert.recalled_out(who.site, recalled, request.reason)
+
+    # -- why -------------------------------------------------------------------------------------------
+    async def ExplainTask(  # noqa: N802
+        self, request: pb.ExplainTaskRequest, context: Any
+    ) -> pb.ExplainTaskResponse:
+        """Why a task is where it is."""
+        who = caller()
+        check = Check(who.site)
+        id = check.name("name", request.name, names.TASK)
+        limit = check.number("max_candidates", request.max_candidates, 0, MAX_CANDIDATES)
+        check.done()
+        explanation = await self._use.explain_task(who, id)
+        task = await self._router.tasks.get(who, id)
+        return pb.ExplainTaskResponse(
+            task=tasks.task_out(who.site, task, tasks.SUMMARY),
+            explanation=convert.explanation_out(explanation),
+            candidates=convert.candidates_out(who.site, explanation, limit or DEFAULT_CANDIDATES),
+        )
+
+    async def ExplainAgent(  # noqa: N802
+        self, request: pb.ExplainAgentRequest, context: Any
+    ) -> pb.ExplainAgentResponse:
+        """Why an agent got, or does not get, a task."""
+        who = caller()
+        check = Check(who.site)
+        id = check.name("name", request.name, names.AGENT)
+        if request.task:
+            check.add("task", "cannot be chosen in this version; leave it empty, or ask ExplainTask")
+        check.done()
+        explanation = await self._use.explain_agent(who, id)
+        agent = await self._router.agents.get_agent(who, id)
+        reason = _reason_of(explanation.verdict)
+        return pb.ExplainAgentResponse(
+            agent=agents.agent_out(who.site, agent),
+            explanation=convert.explanation_out(explanation),
+            task=names.name(who.site, names.TASK, agent.held[0] if agent.held else ""),
+            no_task_reason=agents.NO_TASK_REASONS[reason]
+            if reason
+            else agents_pb2.NO_TASK_REASON_UNSPECIFIED,
+        )
+
+    async def _check_etag(self, task_id: str, expected: int | None) -> None:
+        """Where the use case takes no etag; a change between this look and the next step goes unnoticed."""
+        if expected is None:
+            return
+        task = await self._router.tasks.get(caller(), task_id)
+        if task.revision != expected:
+            raise EtagMismatch(f"task {task_id!r} changed since it was read")
+
+
+def _active_out(site: str, record: PolicyRecord) -> pb.Policy:
+    return convert.policy_out(site, record, record.active)
+
+
+def _descending(version: int) -> str:
+    """A key by which higher versions come first."""
+    return f"{10**_VERSION_DIGITS - version:0{_VERSION_DIGITS}d}"
+
+
+def _groups_in(wanted: Any, site: str) -> frozenset[str]:
+    check = Check(site)
+    groups = frozenset(
+        check.name(f"blending_groups[{i}]", name, names.GROUP)
+        for i, name in enumerate(check.at_most("blending_groups", wanted, MAX_GROUPS))
+    )
+    check.done()
+    return groups
+
+
+def _reason_of(verdict: str) -> NoTask | None:
+    """What GetNextTask would answer; None where the explanation has no word for it."""
+    word = _PULL_WORDS.get(verdict, verdict)
+    return NoTask(word) if word in NoTask.__members__ else None
+
+
+def _value_of(queue: QueueFigures, condition: filters.Condition) -> Any:
+    return queue.spec.work_type if condition.field == "work_type" else queue.paused
