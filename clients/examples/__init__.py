@@ -1,0 +1,1 @@
+"""Small programs, one for each role; each takes `--address` and `--token` and ends by itself."""
