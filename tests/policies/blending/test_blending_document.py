@@ -95,6 +95,7 @@ def test_all_problems_are_told_at_once() -> None:
         ("law: adaptive", "law", "write one of service_level_to_go, static_reserve, greedy, no_blending"),
         ("agent_choice: random", "agent_choice", "write one of longest_idle, least_occupied, best_fit"),
         ("call_queues: [a, a]", "call_queues", "write a list such as 'call_queues: [billing, support]'"),
+        ('call_queues: ["a\\n"]', "call_queues", "write a list such as 'call_queues: [billing, support]'"),
         ("call_queues: [1]", "call_queues", "write a list such as 'call_queues: [billing, support]'"),
         ("required_min: 0.99", "required_min", "lower it, or raise required_max"),
         ("notice_s: 18", "notice_s", "write less than 18, or recall_enabled: false"),
@@ -135,7 +136,11 @@ def test_every_law_can_be_named_and_every_field_explains_itself() -> None:
     st.builds(
         PolicyDocument,
         law=st.sampled_from(LAW_NAMES),
-        call_queues=st.lists(st.text(min_size=1).filter(str.strip), unique=True, max_size=4).map(tuple),
+        call_queues=st.lists(
+            st.text(min_size=1).filter(lambda name: name.isprintable() and name == name.strip()),
+            unique=True,
+            max_size=4,
+        ).map(tuple),
         target_share=st.floats(0.01, 0.999),
         z=st.floats(0.0, 5.0),
         nowcast_kappa_calls=st.floats(0.0, 1e6),

@@ -155,6 +155,20 @@ def test_waiting_calls_come_before_a_shortage_and_count_towards_it() -> None:
     assert [r.reason for r in plan.recalls] == [RecallReason.CALL_WAITING, RecallReason.SHORTAGE_AHEAD]
 
 
+def test_a_recall_for_a_waiting_call_is_not_made_a_second_time_for_the_shortage() -> None:
+    fast = replace(DOCUMENT, staged_recalls_per_second=50)
+    crew = [working(name, remaining_s=500.0) for name in "abcdef"]
+    plan = plan_recalls(fast, look(9.0, 9.0), replace(GATE, tasks_ahead=3.0), crew)
+    assert len(plan.recalls) == 3
+    assert plan.missing == 0
+
+
+def test_staged_recalls_keep_the_pace_of_the_acd_too() -> None:
+    slow = replace(DOCUMENT, staged_recalls_per_second=50, max_recalls_per_second=2)
+    crew = [working(name, remaining_s=500.0) for name in "abcdef"]
+    assert len(plan_recalls(slow, look(9.0), replace(GATE, tasks_ahead=0.0), crew).recalls) == 2
+
+
 def test_on_a_stale_feed_nobody_is_recalled_unless_the_policy_says_so() -> None:
     crew = [working("a"), replace(working("b"), interruptible=False), working("c", 1.0)]
     assert chosen(look(9.0, feed_age_s=11.0), *crew) == []

@@ -1,0 +1,116 @@
+"""SupervisionService over a real socket."""
+
+from __future__ import annotations
+
+import grpc
+
+from router.v1 import common_pb2, supervision_pb2
+from tests.rpc.refusals import refused
+
+POLICY = "sites/default/policies/cards"
+GROUP = "sites/default/blendingGroups/cards"
+
+
+async def test_a_policy_is_stored_activated_and_rolled_back(world):
+    default = await world.boss("GetPolicy", supervision_pb2.GetPolicyRequest(name=POLICY))
+    assert (default.version, default.metadata.target_share) == (0, 0.8)
+    policy = supervision_pb2.Policy(name=POLICY, document="target_share: 0.9\n", comment="tighter")
+    stored = await world.boss("UpdatePolicy", supervision_pb2.UpdatePolicyRequest(policy=policy))
+    assert (stored.version, stored.active_version, stored.comment) == (1, 0, "tighter")
+    assert stored.author == "supervisor:bob"
+    request = supervision_pb2.ActivatePolicyRequest(name=POLICY, version=1, etag=stored.etag)
+    active = await world.boss("ActivatePolicy", request)
+    assert (active.active_version, active.metadata.target_share) == (1, 0.9)
+    request.version = 0
+    code, info, _ = await refused(world.boss("ActivatePolicy", request))
+    assert (code, info.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
+    back = await world.boss("RollbackPolicy", supervision_pb2.RollbackPolicyRequest(name=POLICY))
+    assert back.active_version == 0
+    listed = await world.boss("ListPolicyVersions", supervision_pb2.ListPolicyVersionsRequest(name=POLICY))
+    assert [(p.version, p.document) for p in listed.policies] == [(1, "")]
+
+
+async def test_a_faulty_policy_is_told_field_by_field(world):
+    request = supervision_pb2.ValidatePolicyRequest(name=POLICY, document="target_share: 7\ncolour: red\n")
+    answer = await world.boss("ValidatePolicy", request)
+    assert not answer.valid
+    assert {problem.path for problem in answer.problems} == {"target_share", "colour"}
+    policy = supervision_pb2.Policy(name=POLICY, document=request.document)
+    code, _, fields = await refused(
+        world.boss("UpdatePolicy", supervision_pb2.UpdatePolicyRequest(policy=policy))
+    )
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "policy.document.target_share" in fields
+
+
+async def test_a_gate_is_set_by_hand_with_a_reason(world):
+    request = supervision_pb2.SetGateRequest(blending_group=GROUP, mode=supervision_pb2.GATE_MODE_CLOSED)
+    code, _, fields = await refused(world.boss("SetGate", request))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert set(fields) == {"reason"}
+    request.reason = "fire drill"
+    gate = await world.boss("SetGate", request)
+    assert (gate.mode, gate.open) == (supervision_pb2.GATE_MODE_CLOSED, False)
+
+
+async def test_figures_count_what_is_there(world):
+    await world.furnish()
+    await world.submit(priority=70)
+    figures = await world.boss("GetFigures", supervision_pb2.GetFiguresRequest())
+    assert [(w.work_type, [(s.state, s.tasks) for s in w.states]) for w in figures.work_types] == [
+        ("sites/default/workTypes/claims", [(common_pb2.TASK_STATE_QUEUED, 1)])
+    ]
+    assert [(p.priority, p.tasks) for p in figures.priorities] == [(70, 1)]
+    assert figures.counters.submitted == 1
+    assert [(a.state, a.agents) for a in figures.dedicated_agents] == [(common_pb2.AGENT_STATE_OFFLINE, 1)]
+
+
+async def test_figures_are_streamed(world):
+    from router.v1 import supervision_pb2_grpc
+
+    stub = supervision_pb2_grpc.SupervisionServiceStub(world.channel)
+    request = supervision_pb2.WatchFiguresRequest()
+    request.interval.FromMilliseconds(200)
+    stream = stub.WatchFigures(request, metadata=world.token("supervisor", "bob"))
+    first, second = await stream.read(), await stream.read()
+    assert second.figures.read_time.ToMilliseconds() > first.figures.read_time.ToMilliseconds()
+    stream.cancel()
+
+
+async def test_a_paused_work_type_is_shown_and_resumed(world):
+    await world.furnish()
+    task = await world.submit()
+    name = "sites/default/workTypes/claims"
+    paused = await world.boss("PauseQueue", supervision_pb2.PauseQueueRequest(name=name, reason="fault"))
+    assert [(q.work_type, q.paused, q.head_task) for q in paused.queues] == [(name, True, task.name)]
+    listed = await world.boss("ListQueues", supervision_pb2.ListQueuesRequest(filter="paused = true"))
+    assert len(listed.queues) == 1
+    why = await world.boss("ExplainTask", supervision_pb2.ExplainTaskRequest(name=task.name))
+    assert why.explanation.verdict == supervision_pb2.VERDICT_PAUSED
+    resumed = await world.boss("ResumeQueue", supervision_pb2.ResumeQueueRequest(name=name))
+    assert [q.paused for q in resumed.queues] == [False]
+
+
+async def test_explain_names_the_nearest_condition(world):
+    await world.furnish()
+    task = await world.submit()
+    why = await world.boss("ExplainTask", supervision_pb2.ExplainTaskRequest(name=task.name))
+    assert why.explanation.verdict == supervision_pb2.VERDICT_NOT_CONNECTED
+    assert not why.explanation.nearest.holds
+    assert [c.agent for c in why.candidates] == ["sites/default/agents/alice"]
+    request = supervision_pb2.ExplainAgentRequest(name="sites/default/agents/alice")
+    agent = await world.boss("ExplainAgent", request)
+    assert agent.explanation.summary
+
+
+async def test_a_priority_is_changed_and_a_task_reassigned(world):
+    await world.furnish()
+    task = await world.submit()
+    request = supervision_pb2.ReprioritizeTaskRequest(name=task.name, priority=99)
+    changed = await world.boss("ReprioritizeTask", request)
+    assert changed.priority == 99
+    request.etag = task.etag
+    code, info, _ = await refused(world.boss("ReprioritizeTask", request))
+    assert (code, info.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
+    request = supervision_pb2.ReassignTaskRequest(name=task.name, agent="sites/default/agents/alice")
+    assert (await world.boss("ReassignTask", request)).preferred_agent == "sites/default/agents/alice"

@@ -1,0 +1,52 @@
+"""How long the random tests go on (``STEPS=quick`` or ``STEPS=long``), and how much they did."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+from hypothesis import HealthCheck, settings
+
+_SIZES = {"quick": (25, 40), "long": (1500, 80)}
+"""Name -> (examples per machine, steps per example)."""
+
+_taken: Counter[str] = Counter()
+_notes: list[str] = []
+
+
+def load_profile() -> None:
+    """Make the profile named by ``STEPS`` Hypothesis's own."""
+    for name, (examples, length) in _SIZES.items():
+        settings.register_profile(
+            name,
+            max_examples=examples,
+            stateful_step_count=length,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
+        )
+    settings.load_profile(os.environ.get("STEPS", "quick"))
+
+
+def count(machine: str, refused: bool = False) -> None:
+    """One more random step of ``machine``."""
+    _taken[machine] += 1
+    if refused:
+        _taken[f"{machine}: refused"] += 1
+
+
+def note(line: str) -> None:
+    """A line for the end of the run."""
+    _notes.append(line)
+
+
+def summary() -> list[str]:
+    """What was tried, for the end of a run (empty when no random test ran in this process)."""
+    machines = sorted(name for name in _taken if not name.endswith(": refused"))
+    lines = [
+        f"random steps, {name}: {_taken[name]:,} ({_taken[f'{name}: refused']:,} of them refused or without effect)"
+        for name in machines
+    ]
+    if machines:
+        lines.append(f"random steps in all: {sum(_taken[name] for name in machines):,}")
+    return lines + _notes
