@@ -231,6 +231,10 @@ class Center:
             self._abandoned,
         )
 
+    def waiting_ages(self) -> list[float]:
+        """Return how long each waiting call has waited, the oldest first."""
+        return [self.now - call.arrives_at for call in self._waiting.values()]
+
     def next_event_at(self) -> float | None:
         """Return the time of the next event, or None when the day is over."""
         return self._events[0][0] if self._events else None

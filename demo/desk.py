@@ -162,6 +162,10 @@ class Desk:
         self._clear()
         return True
 
+    def not_kept(self, seconds: float) -> None:
+        """Take back progress that was booked but that the router did not take."""
+        self.ledger.kept_s -= seconds
+
     def step(self, now: float) -> list[Action]:
         """Do all that is due up to `now`, each at its own time."""
         actions: list[Action] = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,12 @@ class SimClock:
         self.scale = scale
         self._starts_at = starts_at
         self._monotonic = monotonic
-        self._origin = monotonic()
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again at the first moment, now: setting up has taken its time."""
+        self._origin = self._monotonic()
+        self._origin_moment = datetime.now(UTC)
 
     def now(self) -> float:
         """Return the simulated time of day in seconds after midnight."""
@@ -59,6 +65,14 @@ class SimClock:
     def wall_until(self, sim_time: float) -> float:
         """Return the real seconds until a simulated time; 0 when it has passed."""
         return max(0.0, self.scale.wall_s(sim_time - self.now()))
+
+    def moment(self, sim_time: float) -> datetime:
+        """Return the real moment that a simulated time stands for, as the router is told it."""
+        return self._origin_moment + timedelta(seconds=self.scale.wall_s(sim_time - self._starts_at))
+
+    def sim_of(self, moment: datetime) -> float:
+        """Return the simulated time of a real moment."""
+        return self._starts_at + self.scale.sim_s((moment - self._origin_moment).total_seconds())
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +95,9 @@ class Timers:
     minimum_dwell_s: float = 15.0
     minimum_idle_s: float = 5.0
     half_life_s: float = 1800.0
-    interval_s: float = 300.0
+    lookahead_s: float = 120.0
+    hysteresis_hold_s: float = 60.0
+    resume_window_s: float = 300.0
     update_every_s: float = 30.0
     offer_timeout_s: float = 20.0
     stale_after_s: float = 10.0

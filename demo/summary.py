@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
+# Behind its clock by more than this, the demo says so; in simulated seconds.
+_LAG_S = 3.0
+
 
 @dataclass(frozen=True, slots=True)
 class Promise:
@@ -26,8 +29,9 @@ class Outturn:
     `kept_work_s` is progress on tasks that outlived its attempt, `spent_work_s` all time on tasks.
     `queued` counts tasks in a queue, an offer or the schedule, `held` those leased or parked at the end.
     `done_ids` names each completion that was acknowledged, so that a double one shows; `reactions_s` is the
-    time from a recall to the agent back at the calls. `late_effects` counts calls with an old fence that
-    changed something, `pushes_while_closed` offers that came while the gate was closed.
+    time from a recall to the agent back at the calls, `lags_s` how far the demo itself fell behind its clock.
+    `late_effects` counts calls with an old fence that changed something, `pushes_while_closed` offers that came
+    while the gate was closed, `rescinded` the offers that were withdrawn.
     """
 
     service_level: float
@@ -42,10 +46,15 @@ class Outturn:
     done_ids: Sequence[str]
     recalls: int
     forced: int
+    offers: int = 0
+    rescinded: int = 0
+    abandoned: int = 0
+    abandoned_without: int = 0
     reactions_s: Sequence[float] = ()
     late_effects: int = 0
     pushes_while_closed: int = 0
     beside_a_call: int = 0
+    lags_s: Sequence[float] = ()
     further: Sequence[Promise] = field(default_factory=tuple)
 
     @property
@@ -102,6 +111,8 @@ def rows(outturn: Outturn) -> list[tuple[str, str]]:
     return [
         ("service level without tasks", f"{outturn.service_level_without:.1%}"),
         ("service level with tasks", f"{outturn.service_level:.1%} (target {outturn.target:.0%})"),
+        ("calls given up, without and with tasks", f"{outturn.abandoned_without}, {outturn.abandoned}"),
+        ("offers, and of these withdrawn", f"{outturn.offers}, {outturn.rescinded}"),
         ("tasks done", str(outturn.done)),
         ("tasks still to do", str(outturn.queued + outturn.held)),
         ("spare hours without tasks", f"{outturn.spare_hours:.1f} h"),
@@ -109,14 +120,15 @@ def rows(outturn: Outturn) -> list[tuple[str, str]]:
         ("share of the spare time", f"{outturn.recovered_share:.0%}"),
         ("work lost to recalls", f"{lost_s / 3600:.1f} h"),
         ("recalls", f"{outturn.recalls}, {outturn.forced} of them forced"),
-        ("recall to agent back, p50 / p99 / max", _reactions(outturn.reactions_s)),
+        ("recall to agent back, p50 / p99 / max", _spread(outturn.reactions_s)),
+        ("demo behind its clock, p50 / p99 / max", _spread(outturn.lags_s)),
     ]
 
 
-def _reactions(reactions_s: Sequence[float]) -> str:
-    if not reactions_s:
+def _spread(seconds: Sequence[float]) -> str:
+    if not seconds:
         return "none"
-    shown = (percentile(reactions_s, share) for share in (0.5, 0.99, 1.0))
+    shown = (percentile(seconds, share) for share in (0.5, 0.99, 1.0))
     return " / ".join(f"{value:.1f}" for value in shown) + " simulated s"
 
 
@@ -131,4 +143,8 @@ def show(outturn: Outturn, console: Console | None = None) -> int:
     for promise in checked:
         mark = "[green]kept  [/]" if promise.held else "[bold red]BROKEN[/]"
         out.print(f"{mark} {promise.words}: {promise.shown_by}", highlight=False)
+    if outturn.lags_s and percentile(outturn.lags_s, 0.99) > _LAG_S:
+        out.print(
+            f"the machine did not keep the pace (more than {_LAG_S:g} simulated s behind): try a lower speed"
+        )
     return 0 if all(promise.held for promise in checked) else 1

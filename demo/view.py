@@ -130,13 +130,14 @@ class Screen:
         console: Console | None = None,
         line_every_s: float = 10.0,
         monotonic: Callable[[], float] = time.monotonic,
+        plain: bool = False,
     ) -> None:
-        """Use `console`, or the standard output."""
+        """Use `console`, or the standard output; `plain` prints lines on a terminal too."""
         self._console = console or Console()
         self._every_s = line_every_s
         self._monotonic = monotonic
         self._next_line_at = monotonic()
-        live = self._console.is_terminal
+        live = self._console.is_terminal and not plain
         self._live = Live(console=self._console, auto_refresh=False) if live else None
 
     def __enter__(self) -> Self:

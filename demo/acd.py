@@ -1,0 +1,183 @@
+"""The telephony side of the demo: plays the contact center by the clock, reports it, and obeys commands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from statistics import mean
+
+from clients import CommandRefusedError, Connection, TelephonyReporter
+from clients.values import duration, timestamp
+from demo.book import Book
+from demo.center import AgentChange, AgentState, QueueFigures
+from demo.day import Day
+from demo.scale import SimClock
+from demo.volumes import HALF_HOUR_S, INTERVAL_S, half_hours
+from router.v1 import common_pb2, telephony_pb2
+
+CALL_QUEUE = "service"
+GROUP = "front-office"
+SOURCE = "acd-1"
+_HEARTBEAT_S = 0.5
+_LONGEST_NAP_S = 0.5
+# How many calls the handling time believed in the morning is worth.
+_BELIEF_CALLS = 30
+
+
+class Acd:
+    """The call center in real time. The reporter sends each change as it happens."""
+
+    def __init__(self, day: Day, clock: SimClock, connection: Connection, book: Book) -> None:
+        """Play the center up to the clock's start at once; from there on `run` keeps pace with the clock."""
+        self._day = day
+        self._clock = clock
+        self._book = book
+        self._changes: list[AgentChange] = []
+        self._queue_changed = False
+        self._wake = asyncio.Event()
+        self._handled_s = _BELIEF_CALLS * day.options.handling.aht_s
+        self._handled = _BELIEF_CALLS
+        self._began: dict[str, float] = {}
+        self._forecast = self._whole_forecast()
+        self.on_agent_called: Callable[[str], None] = _nobody
+        self.center = day.center(self._on_agent, self._on_queue)
+        self.center.advance_to(clock.now())
+        self._changes.clear()
+        self.reporter = TelephonyReporter(
+            connection,
+            SOURCE,
+            snapshot=self._snapshot,
+            on_command=self._obey,
+            heartbeat_s=_HEARTBEAT_S,
+            on_problem=lambda error: book.problems.update([f"report: {error}"]),
+        )
+
+    async def run(self) -> None:
+        """Play the day until cancelled."""
+        while True:
+            self.advance()
+            self._wake.clear()
+            due = self.center.next_event_at()
+            nap_s = _LONGEST_NAP_S if due is None else min(_LONGEST_NAP_S, self._clock.wall_until(due))
+            try:
+                async with asyncio.timeout(nap_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    def advance(self) -> None:
+        """Play what is due, and report it."""
+        now = self._clock.now()
+        while (due := self.center.next_event_at()) is not None and due <= now:
+            self._book.lag(now - due)
+            self.center.advance_to(due)
+        self.center.advance_to(now)
+        self._report()
+
+    def finish(self) -> None:
+        """Play the rest of the day at once, so that the last calls come to their end; reports nothing."""
+        self.center.run()
+
+    # The center tells.
+
+    def _on_agent(self, change: AgentChange) -> None:
+        self._changes.append(change)
+        if change.state is AgentState.RINGING:
+            self._began[change.agent] = change.at
+            self.on_agent_called(change.agent)
+        elif change.before is AgentState.AFTER_CALL and (began := self._began.pop(change.agent, None)):
+            self._handled_s += change.at - began
+            self._handled += 1
+
+    def _on_queue(self, figures: QueueFigures) -> None:
+        self._queue_changed = True
+
+    # The router is told.
+
+    def _report(self) -> None:
+        if self._changes:
+            changes, self._changes = self._changes, []
+            self.reporter.agents([self._agent_report(c.agent, c.state, c.at) for c in changes])
+        if self._queue_changed:
+            self._queue_changed = False
+            self.reporter.call_queue(self._queue_report())
+
+    def _snapshot(self) -> telephony_pb2.ReportRequest.Snapshot:
+        now = self.center.now
+        states = [(agent, self.center.state_of(agent)) for agent in self.center.agents]
+        return telephony_pb2.ReportRequest.Snapshot(
+            agents=[
+                self._agent_report(agent, state, now)
+                for agent, state in states
+                if state is not AgentState.OFFLINE
+            ],
+            call_queues=[self._queue_report()],
+            snapshot_time=timestamp(self._clock.moment(now)),
+        )
+
+    def _agent_report(self, agent: str, state: AgentState, at: float) -> telephony_pb2.AgentStateReport:
+        report = telephony_pb2.AgentStateReport(
+            agent=agent,
+            state=common_pb2.AgentState.Value(f"AGENT_STATE_{state}"),
+            state_time=timestamp(self._clock.moment(at)),
+        )
+        if state is not AgentState.OFFLINE:
+            report.shift_end_time.CopyFrom(timestamp(self._clock.moment(self.center.next_absence(agent))))
+        return report
+
+    def _queue_report(self) -> telephony_pb2.CallQueueReport:
+        figures = self.center.queue()
+        wall_s = self._clock.scale.wall_s
+        return telephony_pb2.CallQueueReport(
+            call_queue=CALL_QUEUE,
+            blending_group=GROUP,
+            calls_waiting=figures.waiting,
+            oldest_wait=duration(wall_s(figures.oldest_wait_s)),
+            waiting_ages=[duration(wall_s(age)) for age in self.center.waiting_ages()[:100]],
+            offered=figures.offered,
+            answered=figures.answered,
+            answered_in_target=figures.in_target,
+            abandoned=figures.abandoned,
+            average_handling_time=duration(wall_s(self._handled_s / self._handled)),
+            forecast=self._forecast_left(),
+            window_start_time=timestamp(self._clock.moment(self._day.opens_at)),
+            window_end_time=timestamp(self._clock.moment(self._day.closes_at)),
+            report_time=timestamp(self._clock.moment(figures.at)),
+        )
+
+    def _forecast_left(self) -> Sequence[telephony_pb2.ForecastInterval]:
+        """Return what is left of the day's forecast, by half hours; always two of them at least."""
+        begun = int((self.center.now - self._day.opens_at) // HALF_HOUR_S)
+        return self._forecast[max(0, min(len(self._forecast) - 2, begun)) :]
+
+    def _whole_forecast(self) -> list[telephony_pb2.ForecastInterval]:
+        size = HALF_HOUR_S // INTERVAL_S
+        staff = self._day.scheduled()
+        return [
+            telephony_pb2.ForecastInterval(
+                start_time=timestamp(self._clock.moment(self._day.opens_at + i * HALF_HOUR_S)),
+                calls=calls,
+                staff=mean(staff[i * size : (i + 1) * size]),
+            )
+            for i, calls in enumerate(half_hours(self._day.forecast))
+        ]
+
+    # The router commands.
+
+    async def _obey(self, command: telephony_pb2.AcdCommand) -> None:
+        self.advance()
+        if command.agent not in self.center.agents:
+            raise CommandRefusedError("the agent is not known here")
+        if command.action == telephony_pb2.ACD_ACTION_RESERVE:
+            result = self.center.reserve(command.agent)
+        else:
+            result = self.center.release(command.agent)
+            self._book.back(command.agent, self.center.now)
+        self._report()
+        self._wake.set()
+        if not result.ok:
+            raise CommandRefusedError(f"the agent is {result.state}")
+
+
+def _nobody(agent: str) -> None:
+    """Nobody wants to know of calls."""
