@@ -83,7 +83,9 @@ def in_words(states: Iterable[TaskState]) -> str:
     """States in the order of the enum; all of the open ones are one word."""
     named = set(states)
     words = ["any open state"] if named >= OPEN else []
-    return ", ".join(words + [state.value for state in TaskState if state in named and not (words and state in OPEN)])
+    return ", ".join(
+        words + [state.value for state in TaskState if state in named and not (words and state in OPEN)]
+    )
 
 
 def arrows_of(name: str) -> set[tuple[str, str, str]]:
@@ -98,7 +100,10 @@ def arrows_of(name: str) -> set[tuple[str, str, str]]:
 
 def test_the_lifecycle_table_is_that_of_the_code() -> None:
     submit = ("`submit`", "", in_words(SUBMIT_TARGETS))
-    rows = [(f"`{name}`", in_words(sources), in_words(targets)) for name, (sources, targets) in TRANSITIONS.items()]
+    rows = [
+        (f"`{name}`", in_words(sources), in_words(targets))
+        for name, (sources, targets) in TRANSITIONS.items()
+    ]
     assert_table(text_of("lifecycle"), "Transition", [submit, *rows])
 
 
@@ -175,7 +180,9 @@ def test_the_fields_without_effect_are_named() -> None:
     read = {f.name for f in fields(PolicyDocument) if re.search(rf"\b(?:\w*document|d)\.{f.name}\b", code)}
     unread = {f.name for f in fields(PolicyDocument)} - read
     assert unread - {"law"} == NOT_READ
-    (said,) = re.findall(r"^Stored and checked, without effect in this version: (.*)$", text_of("blending"), re.MULTILINE)
+    (said,) = re.findall(
+        r"^Stored and checked, without effect in this version: (.*)$", text_of("blending"), re.MULTILINE
+    )
     assert set(re.findall(r"`(\w+)`", said)) == NOT_READ
 
 
