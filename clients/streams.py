@@ -75,10 +75,18 @@ async def messages(
         except TimeoutError:
             raise UnavailableError(f"the router has been silent for {limit:g} s") from None
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
+            raise _how_it_ended(error) from error
         if message is grpc.aio.EOF:
             return
         yield cast(T, message)
+
+
+def _how_it_ended(error: grpc.aio.AioRpcError) -> ApiError:
+    # A write that meets the end of a stream makes gRPC forget how the router ended it and say INTERNAL. All that
+    # is known then is that the stream broke; the next one will tell.
+    if error.code() is grpc.StatusCode.INTERNAL and error.details() == "Internal error from Core":
+        return UnavailableError("the stream broke")
+    return from_rpc_error(error)
 
 
 def is_final(error: ApiError) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
 import grpc
@@ -171,6 +171,11 @@ class SubmitStream:
             call.cancel()
 
     async def _feed(self, call: _Call) -> None:
+        # When a write fails the stream is over; whoever reads it learns why.
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await self._write_all(call)
+
+    async def _write_all(self, call: _Call) -> None:
         for entry in list(self._waiting.values()):
             await call.write(self._message(entry))
         while not self._exhausted:

@@ -20,6 +20,7 @@ GROUP = "front-office"
 SOURCE = "acd-1"
 _HEARTBEAT_S = 0.5
 _LONGEST_NAP_S = 0.5
+_PROBE_S = 0.1
 # How many calls the handling time believed in the morning is worth.
 _BELIEF_CALLS = 30
 
@@ -64,6 +65,14 @@ class Acd:
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+    async def probe(self) -> None:
+        """Measure now and then how long the router takes to acknowledge what was reported; until cancelled."""
+        while True:
+            await asyncio.sleep(_PROBE_S)
+            began = self._clock.now()
+            await self.reporter.flush()
+            self._book.acknowledged_s.append(self._clock.now() - began)
 
     def advance(self) -> None:
         """Play what is due, and report it."""

@@ -37,6 +37,7 @@ class Book:
     gate: list[tuple[float, bool]] = field(default_factory=list)
     reserve: list[tuple[float, float]] = field(default_factory=list)
     lags_s: list[float] = field(default_factory=list)
+    acknowledged_s: list[float] = field(default_factory=list)
     problems: Counter[str] = field(default_factory=Counter)
     _recalled_at: dict[str, float] = field(default_factory=dict)
 

@@ -40,6 +40,11 @@ class Desktop(AgentHandlers):
         self._saved_s = 0.0
         self._hands_back = False
 
+    def __str__(self) -> str:
+        """Return who sits here and what is on the desk."""
+        task = self.desk.task or (self._lease.task.name if self._lease else "")
+        return f"{self.agent}, desk {self.desk.state.lower()} {short(task)}".rstrip()
+
     @property
     def busy(self) -> bool:
         """Say whether something is on the desk."""

@@ -47,6 +47,7 @@ async def reconcile(played: Performance, without: Baseline) -> Outturn:
         pushes_while_closed=book.late_offers,
         beside_a_call=len(book.beside_a_call),
         lags_s=book.lags_s,
+        acknowledged_s=book.acknowledged_s,
         further=_further(played, found, figures.counters),
     )
 

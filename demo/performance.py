@@ -117,6 +117,7 @@ class Performance:
         target = self.day.options.target
         return [
             self.acd.run(),
+            self.acd.probe(),
             self.watcher.follow(),
             self.watcher.show(screen, self.since, self.until, target),
         ]
@@ -148,6 +149,10 @@ class Performance:
                 f"{self._unfinished()} agents were not back {_WIND_UP_S:g} s after the end"
             ] += 1
 
-    def _unfinished(self) -> int:
-        reserved = self.acd.center.states()[AgentState.RESERVED]
-        return max(reserved, sum(desktop.busy for desktop in self.desktops))
+    def _unfinished(self) -> list[str]:
+        """Say of each agent who is not back at the calls yet what keeps them."""
+        return [
+            f"{desktop} ({self.acd.center.state_of(desktop.agent)} at the telephone)"
+            for desktop in self.desktops
+            if desktop.busy or self.acd.center.state_of(desktop.agent) is AgentState.RESERVED
+        ]

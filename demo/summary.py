@@ -29,7 +29,8 @@ class Outturn:
     `kept_work_s` is progress on tasks that outlived its attempt, `spent_work_s` all time on tasks.
     `queued` counts tasks in a queue, an offer or the schedule, `held` those leased or parked at the end.
     `done_ids` names each completion that was acknowledged, so that a double one shows; `reactions_s` is the
-    time from a recall to the agent back at the calls, `lags_s` how far the demo itself fell behind its clock.
+    time from a recall to the agent back at the calls, `lags_s` how far the demo itself fell behind its clock,
+    `acknowledged_s` how long the router took to acknowledge telephony reports.
     `late_effects` counts calls with an old fence that changed something, `pushes_while_closed` offers that came
     while the gate was closed, `rescinded` the offers that were withdrawn.
     """
@@ -55,6 +56,7 @@ class Outturn:
     pushes_while_closed: int = 0
     beside_a_call: int = 0
     lags_s: Sequence[float] = ()
+    acknowledged_s: Sequence[float] = ()
     further: Sequence[Promise] = field(default_factory=tuple)
 
     @property
@@ -120,8 +122,9 @@ def rows(outturn: Outturn) -> list[tuple[str, str]]:
         ("share of the spare time", f"{outturn.recovered_share:.0%}"),
         ("work lost to recalls", f"{lost_s / 3600:.1f} h"),
         ("recalls", f"{outturn.recalls}, {outturn.forced} of them forced"),
-        ("recall to agent back, p50 / p99 / max", _spread(outturn.reactions_s)),
-        ("demo behind its clock, p50 / p99 / max", _spread(outturn.lags_s)),
+        ("recall to agent back (p50 / p99 / max)", _spread(outturn.reactions_s)),
+        ("report to acknowledgement", _spread(outturn.acknowledged_s)),
+        ("demo behind its clock", _spread(outturn.lags_s)),
     ]
 
 

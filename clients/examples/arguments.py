@@ -25,7 +25,7 @@ def run(
     try:
         asyncio.run(_connected(example, arguments))
     except (ApiError, TimeoutError) as error:
-        sys.exit(f"error: {error or 'no answer in time'}")
+        sys.exit(f"error: {str(error) or 'no answer in time'}")
 
 
 async def _connected(example: Example, arguments: argparse.Namespace) -> None:

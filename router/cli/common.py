@@ -142,11 +142,9 @@ def describe(error: ApiError) -> str:
     """Return an error as one line: what is wrong, where, and how to mend it."""
     text = " ".join(str(error).split())
     if isinstance(error, UnavailableError) and not error.reason:
-        where = common().address
-        return (
-            f"cannot reach a router at {where}: start one with `workrouter serve`, or name it with --address"
-            f" [{text}]"
-        )
+        why = "" if "failed to connect" in text else f" ({text})"
+        fix = "start one with `workrouter serve`, or name one with --address"
+        return f"cannot reach a router at {common().address}{why}: {fix}"
     if isinstance(error, UnauthenticatedError):
         return f"{text}: give a token with --token or WORKROUTER_TOKEN"
     return text

@@ -98,7 +98,7 @@ class Controller:
             self.matcher.agents_changed(hint.agent)
         elif hint.kind == "report":
             self.matcher.agents_changed()
-        elif hint.kind == "doc":
+        elif hint.kind == "doc" and hint.reason == f"policy/{self._group}":
             self._decided = None
         elif hint.kind == "resync":
             self.matcher.forget()

@@ -163,7 +163,9 @@ class Tasks:
         """The update that gives a task a new spec and the plan that follows from it."""
         check_times(spec, self._clock.now_ms())
         work_type = await self._work_types.named(site, spec.work_type)
-        plan = compile_plan(work_type, spec, task.create_ms)
+        preferred = (spec.preferred_agent, spec.preferred_team)
+        stated_now = take_back or preferred != (task.spec.preferred_agent, task.spec.preferred_team)
+        plan = compile_plan(work_type, spec, task.create_ms, self._clock.now_ms() if stated_now else 0)
         return TaskUpdate(spec=spec, plan=plan, revision=etag, take_back=take_back)
 
     async def cancel(self, caller: Caller, task_id: str, reason: str, etag: int | None) -> Task:

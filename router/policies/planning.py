@@ -33,23 +33,30 @@ def due_of(work_type: WorkType, spec: TaskSpec, start_ms: int) -> int:
     return start_ms + work_type.service_goal_ms if spec.due_ms is None else spec.due_ms
 
 
-def _targets(spec: TaskSpec) -> list[tuple[int, str, str]]:
-    """(wait, agent, team): who may have the task from which wait on; the last entry is everybody."""
+def _targets(spec: TaskSpec, waited_ms: int) -> list[tuple[int, str, str]]:
+    """(wait, agent, team): who may have the task from which wait on; the last entry is everybody.
+
+    A preference stated after ``waited_ms`` lasts from then on.
+    """
     targets: list[tuple[int, str, str]] = []
-    wait = 0
+    wait, until = 0, waited_ms
     for agent, team in ((spec.preferred_agent, ""), ("", spec.preferred_team)):
         if agent or team:
             targets.append((wait, agent, team))
-            wait += spec.preference_wait_ms
+            until += spec.preference_wait_ms
+            wait = until
     return [*targets, (wait, "", "")]
 
 
-def compile_plan(work_type: WorkType, spec: TaskSpec, create_ms: int) -> RoutePlan:
-    """Where the task waits and when that widens: preferred agent, preferred team, everybody, relaxed skills."""
+def compile_plan(work_type: WorkType, spec: TaskSpec, create_ms: int, preferred_ms: int = 0) -> RoutePlan:
+    """Where the task waits and when that widens: preferred agent, preferred team, everybody, relaxed skills.
+
+    ``preferred_ms``: when the preference was stated, if that was after the start.
+    """
     start_ms = max(create_ms, spec.schedule_ms or 0)
     subject = Subject(spec.priority, start_ms, due_of(work_type, spec, start_ms), work_type.service_goal_ms)
     urgency = compile_urgency(work_type.urgency, subject)
-    targets = _targets(spec)
+    targets = _targets(spec, max(0, preferred_ms - start_ms))
     waits = sorted({wait for wait, _, _ in targets} | {s.after_ms for s in work_type.relaxation})
     steps: list[PlanStep] = []
     for wait in waits:

@@ -70,3 +70,10 @@ def test_a_non_interruptible_task_has_a_queue_of_its_own() -> None:
     firm = compile_plan(CLAIMS, TaskSpec("claims", interruptible=False), NOW).steps[0].queue
     assert soft.id != firm.id
     assert (soft.anchor, firm.anchor) == ("s:claims@4", "s:claims@4")
+
+
+def test_a_preference_stated_later_lasts_from_then_on() -> None:
+    spec = TaskSpec("claims", preferred_agent="ann", preference_wait_ms=MINUTE)
+    plan = compile_plan(CLAIMS, spec, NOW, preferred_ms=NOW + 60 * MINUTE)
+    assert [(s.at_ms - NOW, s.queue.agent) for s in plan.steps] == [(0, "ann"), (61 * MINUTE, "")]
+    assert plan.origin_ms == NOW

@@ -364,7 +364,9 @@ async def caught_by(fault: Fault, stage: Stage) -> str | None:
     return None
 
 
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # what a check had still to try when it failed
+@pytest.mark.filterwarnings(
+    "ignore:coroutine .* was never awaited"
+)  # what a check had still to try when it failed
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
 async def test_a_fault_is_caught(fault: Fault, single_url: str) -> None:
     with changed_library(fault.file, fault.old, fault.new):

@@ -13,18 +13,20 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import settings
+from hypothesis import note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from router.domain.model import ClaimMode
 from tests.conftest import url_of
 from tests.support import steps
+from tests.support.builders import T0
 from tests.support.keywatch import KeyWatch
 from tests.support.laws import broken_laws
 from tests.support.operations import Answer, Operation, World, opening, perform
 from tests.support.stage import DumpStore, dump_of
 from tests.support.stores import CLUSTER, SINGLE, fresh_site, opened
+from tests.support.tape import play
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -61,6 +63,7 @@ class Trial:
 
     def step(self, operation: Operation) -> None:
         """Apply the operation to each store, and check."""
+        note(f"{self.world.now - T0:>10} ms: {operation}")
         answers, contents = [], []
         for store in self.stores:
             answer, content = self._run(self._one(store, operation))
@@ -204,8 +207,6 @@ def test_lockstep(kind: str, request: pytest.FixtureRequest, loop: asyncio.Abstr
 @pytest.mark.cluster
 async def test_random_operations_touch_declared_keys_only(cluster_url: str) -> None:
     """A long tape of random operations, watched by the server itself."""
-    from tests.support.tape import play
-
     async with opened(cluster_url) as store, KeyWatch(cluster_url) as watch:
         await play(store, fresh_site(), seed=1, length=600)
         calls, faults = await watch.undeclared()

@@ -451,7 +451,9 @@ class World:
         profile = builders.profile(
             id,
             display_name=pick(("", "Äda")),
-            skills=pick(({"claims": 5, "french": 5}, {"claims": 5, "french": 2}, {"claims": 3}, {"french": 1}, {})),
+            skills=pick(
+                ({"claims": 5, "french": 5}, {"claims": 5, "french": 2}, {"claims": 3}, {"french": 1}, {})
+            ),
             teams=pick(((), ("north",), ("north", "south"))),
             blending_group=pick(GROUPS),
             capacity=pick((1, 2, 3)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 _SIZES = {"quick": (25, 40), "long": (1500, 80)}
 """Name -> (examples per machine, steps per example)."""
@@ -24,6 +24,8 @@ def load_profile() -> None:
             deadline=None,
             suppress_health_check=list(HealthCheck),
             print_blob=True,
+            # All but `explain`, which costs minutes and names lines of the tests.
+            phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.target, Phase.shrink],
         )
     settings.load_profile(os.environ.get("STEPS", "quick"))
 

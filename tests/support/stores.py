@@ -11,6 +11,7 @@ from pathlib import Path
 
 from router.state.embedded import EmbeddedStore
 from router.state.memory import MemoryStore
+from router.state.redis import RedisStore
 from tests.support.builders import T0
 from tests.support.stage import DumpStore
 
@@ -55,13 +56,7 @@ def running_valkey(directory: Path, *, cluster: bool) -> Iterator[str]:
 @contextlib.asynccontextmanager
 async def opened(url: str | None) -> AsyncIterator[DumpStore]:
     """The store at ``url``, or a new one in memory; closed at the end."""
-    store: DumpStore
-    if url is None:
-        store = MemoryStore(FixedClock())
-    else:
-        from router.state.redis import RedisStore
-
-        store = await RedisStore.open(url)
+    store: DumpStore = MemoryStore(FixedClock()) if url is None else await RedisStore.open(url)
     try:
         yield store
     finally:

@@ -60,10 +60,10 @@ class Report:
         for report in agents:
             record = site.agents.get(report.agent)
             if record is not None and self._is_ours(record):
-                self._apply_one(report, notice_ms)
+                self._apply_one(report, self.mark, notice_ms)
         if self.snapshot and last:
             for agent in self._missing():
-                self._apply_one(AgentReport(agent, AgentState.OFFLINE), notice_ms)
+                self._apply_one(AgentReport(agent, AgentState.OFFLINE), "", notice_ms)
 
     def _missing(self) -> list[str]:
         return [
@@ -81,11 +81,11 @@ class Report:
         feed = self.tx.site.feeds.get(source)
         return feed is None or self.tx.now - feed.get("at", 0) > SILENT_AFTER_MS
 
-    def _apply_one(self, report: AgentReport, notice_ms: int) -> None:
+    def _apply_one(self, report: AgentReport, mark: str, notice_ms: int) -> None:
         record = self.tx.touch_agent(report.agent)
-        record.update(src=self.source, rsn=report.reason, lv=report.leave_ms)
-        if self.mark:
-            record["sn"] = self.mark
+        # A mark that another source's snapshot left means nothing here.
+        kept = record.get("sn", "") if record.get("src") == self.source else ""
+        record.update(src=self.source, rsn=report.reason, lv=report.leave_ms, sn=mark or kept)
         if record["st"] != report.state:
             self._enter(report.agent, record, report.state, notice_ms)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
@@ -139,7 +140,8 @@ class Connections:
         try:
             answers = await self._execute([command for command, _ in batch])
         except Exception as error:
-            answers = [as_store_error(error)] * len(batch)
+            answers = [error] * len(batch)
+        await self._look_again(answers)
         for (_, future), answer in zip(batch, answers, strict=True):
             if future.done():
                 continue
@@ -147,6 +149,12 @@ class Connections:
                 future.set_exception(as_store_error(answer))
             else:
                 future.set_result(answer)
+
+    async def _look_again(self, answers: Sequence[Any]) -> None:
+        """After a failure a cluster may have another primary: let the next command ask who serves what."""
+        if isinstance(self._client, RedisCluster) and any(isinstance(answer, _AWAY) for answer in answers):
+            with suppress(RedisError, OSError):
+                await self._client.aclose()
 
     async def _execute(self, commands: Sequence[Command], *, transaction: bool = False) -> list[Any]:
         pipeline = cast(_Pipeline, self._client.pipeline(transaction=transaction))

@@ -500,6 +500,7 @@ class RedisStore(Looks):
     async def _load_again(self) -> None:
         """After a restart without persistence or a failover the library is gone; it had not run anything."""
         async with self._loading:
+            self._known_sites.clear()
             await self._connections.load(self._library)
 
     async def _change(self, name: str, site: str, now_ms: int | None, **arguments: Any) -> Change:
@@ -549,7 +550,11 @@ def _new_task(new: NewTask) -> dict[str, Any]:
 
 def _submitted(new: NewTask, row: Reply) -> Submitted | RouterError:
     error = error_of(row, f"task {new.id}")
-    return error if error else Submitted(_task(row), bool(row.get("new")))
+    if error:
+        return error
+    if row.get("new"):
+        return Submitted(task_of(row["id"], row["t"], [records.pack_spec(new.spec), None, None]), True)
+    return Submitted(_task(row), False)
 
 
 def _packed(definitions: Mapping[str, records.Record]) -> dict[str, bytes]:

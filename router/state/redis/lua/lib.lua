@@ -270,12 +270,16 @@ local function tell_site(message)
   U.hints[#U.hints + 1] = {channel = 'wr1:s:' .. A.si, message = message}
 end
 
+local function checkpoint_of(id)
+  return U.task[id].cs and redis.call('HGET', K.checkpoints, id) or nil
+end
+
 local function publish(channel, message)
   message.si = A.si
   if message.tid then
     message.t = U.task[message.tid]
     message.sp = redis.call('HGET', K.specs, message.tid) or nil
-    message.cp = unpacked(redis.call('HGET', K.checkpoints, message.tid))
+    message.cp = unpacked(checkpoint_of(message.tid))
   end
   redis.call('PUBLISH', channel, cmsgpack.pack(message))
 end
@@ -422,9 +426,10 @@ local function commit_counters()
 end
 
 local function commit_history(id, entries)
-  local text = redis.call('HGET', K.history, id) or ''
+  local kept = U.task_was[id].hn
+  local text = kept > 0 and redis.call('HGET', K.history, id) or ''
   local from = 0
-  for _ = 1, U.task_was[id].hn + #entries - HISTORY_KEPT do
+  for _ = 1, kept + #entries - HISTORY_KEPT do
     from = cmsgpack.unpack_limit(text, 1, from)
   end
   redis.call('HSET', K.history, id, string.sub(text, from + 1) .. table.concat(entries))
@@ -479,10 +484,9 @@ local function refuse(outcome, reason, state)
 end
 
 local function told(id)
-  return {
-    id = id, t = U.task[id], sp = redis.call('HGET', K.specs, id) or nil,
-    cp = redis.call('HGET', K.checkpoints, id) or nil, rs = redis.call('HGET', K.results, id) or nil,
-  }
+  local t = U.task[id]
+  local result = t.s == 'COMPLETED' and redis.call('HGET', K.results, id) or nil
+  return {id = id, t = t, sp = redis.call('HGET', K.specs, id) or nil, cp = checkpoint_of(id), rs = result}
 end
 
 -- The answer with the task as it stands now; nothing is written.

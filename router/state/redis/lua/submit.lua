@@ -72,7 +72,9 @@ if #U.task_order > 0 then
   commit()
 end
 for _, row in ipairs(rows) do
-  if row.o == 'OK' then
+  if row.new then
+    row.t = U.task[row.id]  -- the caller has the rest
+  elseif row.o == 'OK' then
     for name, value in pairs(told(row.id)) do row[name] = value end
   end
 end
