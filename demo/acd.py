@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from statistics import mean
+from collections.abc import Callable, Iterator
 
 from clients import CommandRefusedError, Connection, TelephonyReporter
 from clients.values import duration, timestamp
@@ -12,7 +11,8 @@ from demo.book import Book
 from demo.center import AgentChange, AgentState, QueueFigures
 from demo.day import Day
 from demo.scale import SimClock
-from demo.volumes import HALF_HOUR_S, INTERVAL_S, half_hours
+from demo.staffing import SLOT_S
+from demo.volumes import INTERVAL_S
 from router.v1 import common_pb2, telephony_pb2
 
 CALL_QUEUE = "service"
@@ -21,6 +21,7 @@ SOURCE = "acd-1"
 _HEARTBEAT_S = 0.5
 _LONGEST_NAP_S = 0.5
 _PROBE_S = 0.1
+_FLUSH_S = 2.0
 # How many calls the handling time believed in the morning is worth.
 _BELIEF_CALLS = 30
 
@@ -39,7 +40,6 @@ class Acd:
         self._handled_s = _BELIEF_CALLS * day.options.handling.aht_s
         self._handled = _BELIEF_CALLS
         self._began: dict[str, float] = {}
-        self._forecast = self._whole_forecast()
         self.on_agent_called: Callable[[str], None] = _nobody
         self.center = day.center(self._on_agent, self._on_queue)
         self.center.advance_to(clock.now())
@@ -120,7 +120,7 @@ class Acd:
                 for agent, state in states
                 if state is not AgentState.OFFLINE
             ],
-            call_queues=[self._queue_report()],
+            call_queues=[self._whole_queue_report()],
             snapshot_time=timestamp(self._clock.moment(now)),
         )
 
@@ -148,28 +148,27 @@ class Acd:
             answered_in_target=figures.in_target,
             abandoned=figures.abandoned,
             average_handling_time=duration(wall_s(self._handled_s / self._handled)),
-            forecast=self._forecast_left(),
-            window_start_time=timestamp(self._clock.moment(self._day.opens_at)),
-            window_end_time=timestamp(self._clock.moment(self._day.closes_at)),
             report_time=timestamp(self._clock.moment(figures.at)),
         )
 
-    def _forecast_left(self) -> Sequence[telephony_pb2.ForecastInterval]:
-        """Return what is left of the day's forecast, by half hours; always two of them at least."""
-        begun = int((self.center.now - self._day.opens_at) // HALF_HOUR_S)
-        return self._forecast[max(0, min(len(self._forecast) - 2, begun)) :]
+    def _whole_queue_report(self) -> telephony_pb2.CallQueueReport:
+        """Return the figures with what lasts over the day: its forecast, and the window of the service level."""
+        report = self._queue_report()
+        report.forecast.extend(self._forecast())
+        report.window_start_time.CopyFrom(timestamp(self._clock.moment(self._day.opens_at)))
+        report.window_end_time.CopyFrom(timestamp(self._clock.moment(self._day.closes_at)))
+        return report
 
-    def _whole_forecast(self) -> list[telephony_pb2.ForecastInterval]:
-        size = HALF_HOUR_S // INTERVAL_S
+    def _forecast(self) -> Iterator[telephony_pb2.ForecastInterval]:
+        """Yield the day's forecast by the quarters of an hour at which shifts begin and end."""
+        size = SLOT_S // INTERVAL_S
         staff = self._day.scheduled()
-        return [
-            telephony_pb2.ForecastInterval(
-                start_time=timestamp(self._clock.moment(self._day.opens_at + i * HALF_HOUR_S)),
-                calls=calls,
-                staff=mean(staff[i * size : (i + 1) * size]),
+        for first in range(0, len(staff), size):
+            yield telephony_pb2.ForecastInterval(
+                start_time=timestamp(self._clock.moment(self._day.opens_at + first * INTERVAL_S)),
+                calls=sum(self._day.forecast[first : first + size]),
+                staff=staff[first],
             )
-            for i, calls in enumerate(half_hours(self._day.forecast))
-        ]
 
     # The router commands.
 
@@ -186,6 +185,9 @@ class Acd:
         self._wake.set()
         if not result.ok:
             raise CommandRefusedError(f"the agent is {result.state}")
+        if command.action == telephony_pb2.ACD_ACTION_RESERVE:
+            # The offer is shown on this answer: by then the router shall know the agent as reserved.
+            await self.reporter.flush(_FLUSH_S)
 
 
 def _nobody(agent: str) -> None:

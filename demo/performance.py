@@ -145,9 +145,8 @@ class Performance:
                     await asyncio.sleep(_LOOK_S)
                 await self.acd.reporter.flush()
         except TimeoutError:
-            self.book.problems[
-                f"{self._unfinished()} agents were not back {_WIND_UP_S:g} s after the end"
-            ] += 1
+            for agent in self._unfinished():
+                self.book.problems[f"not back {_WIND_UP_S:g} s after the end: {agent}"] += 1
 
     def _unfinished(self) -> list[str]:
         """Say of each agent who is not back at the calls yet what keeps them."""

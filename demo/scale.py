@@ -98,7 +98,7 @@ class Timers:
     lookahead_s: float = 120.0
     hysteresis_hold_s: float = 60.0
     resume_window_s: float = 300.0
-    update_every_s: float = 30.0
+    update_every_s: float = 150.0
     offer_timeout_s: float = 20.0
     stale_after_s: float = 10.0
 

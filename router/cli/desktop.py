@@ -172,7 +172,8 @@ class Desktop:
             case Revoked(task, _, reason):
                 self._show(f"taken back: {short(task)} ({reason.lower().replace('_', ' ')})")
             case Changed(agent, why_idle):
-                self._show(f"telephone {agent_state(agent.state)}. {_idle(why_idle)}".rstrip())
+                telephone = f"telephone {agent_state(agent.state)}. " if agent.blending_group else ""
+                self._show(f"{telephone}{_idle(why_idle)}" or "status changed")
 
     def _tell_offer(self, offer: common_pb2.Offer) -> None:
         left = span(max(0.0, self._session.remaining_s(offer.deadline)))
@@ -265,9 +266,10 @@ class Desktop:
 
     def _status(self) -> None:
         held = self._holdings
+        agent = self._session.agent
+        telephone = f"telephone {agent_state(agent.state)}, " if agent.blending_group else ""
         self._show(
-            f"{short(self._session.agent.name)}: telephone {agent_state(self._session.agent.state)},"
-            f" {'ready' if self._session.ready else 'not ready'}."
+            f"{short(agent.name)}: {telephone}{'ready' if self._session.ready else 'not ready'}."
             f" Offers: {_names(held.offers)}. Tasks: {_names(held.leases)}. Parked: {_names(held.parked)}."
             f" {_idle(held.why_idle)}".rstrip()
         )

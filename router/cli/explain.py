@@ -67,18 +67,21 @@ def agent(
 def _tell(explanation: supervision_pb2.Explanation) -> None:
     say(explanation.summary)
     for condition in explanation.conditions:
-        say(f"  {'yes' if condition.holds else 'NO ':<3}  {_condition(condition)}")
+        say(f"  yes  {_met(condition)}" if condition.holds else f"  NO   {_condition(condition)}")
     if explanation.HasField("nearest"):
         say(f"nearest to being met: {_condition(explanation.nearest)}")
     if explanation.HasField("decision"):
         say(_decision(explanation.decision))
 
 
-def _condition(condition: supervision_pb2.Condition) -> str:
+def _met(condition: supervision_pb2.Condition) -> str:
     sides = [f"needed {condition.needed}"] if condition.needed else []
     sides += [f"there is {condition.actual}"] if condition.actual else []
-    more = f" ({', '.join(sides)})" if sides else ""
-    return f"{condition.name}: {condition.detail}{more}" if condition.detail else f"{condition.name}{more}"
+    return f"{condition.name} ({', '.join(sides)})" if sides else condition.name
+
+
+def _condition(condition: supervision_pb2.Condition) -> str:
+    return f"{condition.name}: {condition.detail}" if condition.detail else _met(condition)
 
 
 def _tell_candidates(found: supervision_pb2.ExplainTaskResponse) -> None:

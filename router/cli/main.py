@@ -80,7 +80,9 @@ def options(
 
 
 app.command()(serve.serve)
-app.command()(serve.demo)
+app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)(serve.demo)
 app.command()(submit.submit)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(work_types.app, name="work-types")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -72,55 +70,23 @@ def serve(
     --tls-cert ... --tls-key ... --jwt-key ... SIGTERM or Ctrl-C drains it; nothing held is lost.
     """
     given = {name: value for name, value in locals().items() if value is not None}
+    from router.app import StartFailedError, StoreLostError
     from router.app import serve as serve_router
     from router.config import ConfigError, Settings
+    from router.domain.errors import RouterError
+    from router.state.embedded import EmbeddedStoreError
+    from router.state.redis_guard import UnfitStoreError
 
     try:
-        settings = Settings(**given)
+        serve_router(Settings(**given))
     except ConfigError as error:
-        problems = "; ".join(f"--{option.replace('_', '-')}: {text}" for option, text in error.problems)
-        fail(problems)
-    serve_router(settings)
-
-
-def demo(
-    speed: Annotated[float | None, typer.Option(help="Simulated seconds in one real second.")] = None,
-    day: Annotated[str, typer.Option(help="The day to play, such as 2003-05-05; one of demo/data.")] = "",
-    since: Annotated[str, typer.Option(help="Begin at this time of the day, such as 10:30.")] = "",
-    until: Annotated[str, typer.Option(help="End at this time of the day.")] = "",
-    keep: Annotated[
-        float | None, typer.Option(help="Share of the bank's calls that reach this center.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="What chance decides; the same seed plays the same day.")
-    ] = None,
-    tasks: Annotated[
-        int | None, typer.Option(help="Tasks to submit; left out: as many as there is time for.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for picture, summary and log. [demo-out]")] = None,
-    plain: Annotated[bool, typer.Option("--plain", help="Print lines instead of a live view.")] = False,
-    address: Annotated[str, typer.Option(help="A running router; left out, the demo starts its own.")] = "",
-    data_dir: Annotated[Path | None, typer.Option(help="Data directory of the demo's own router.")] = None,
-) -> None:
-    """Watch the router at work: a simulated contact center on a real day of calls.
-
-    It ends by itself within a few minutes, with a summary and a picture; the exit code is 1 if a promise was broken.
-    """
-    given = {name: value for name, value in locals().items() if value not in (None, "")}
-    from demo.main import run
-    from demo.options import Options, time_of_day
-
-    readers: dict[str, Callable[[str], Any]] = {
-        "day": date.fromisoformat,
-        "since": time_of_day,
-        "until": time_of_day,
-    }
-    try:
-        chosen = Options(**{name: readers.get(name, _as_is)(value) for name, value in given.items()})
-    except ValueError as error:
+        fail("; ".join(f"--{option.replace('_', '-')}: {text}" for option, text in error.problems))
+    except (StartFailedError, StoreLostError, RouterError, EmbeddedStoreError, UnfitStoreError) as error:
         fail(str(error))
-    raise typer.Exit(run(chosen))
 
 
-def _as_is(value: Any) -> Any:
-    return value
+def demo(ctx: typer.Context) -> None:
+    """Watch the router at work on a real day of calls: `workrouter demo --help` tells its options."""
+    from demo.main import run
+
+    raise typer.Exit(run(ctx.args))

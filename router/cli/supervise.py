@@ -36,7 +36,7 @@ def gate_status(group: Annotated[str, typer.Argument(metavar="[GROUP]", help="Le
         found = [g async for g in Supervisor(connection).groups() if group in ("", short(g.name))]
         if group and not found:
             raise UserError(f"there is no blending group {group}: `workrouter gate status` lists them")
-        table(("GROUP", "GATE", "WHY", "UNTIL"), map(_gate_row, found), _NO_GROUPS)
+        table(("GROUP", "GATE", "UNTIL", "WHY"), map(_gate_row, found), _NO_GROUPS)
 
     run(SUPERVISOR, work)
 
@@ -46,7 +46,7 @@ _NO_GROUPS = "there are no blending groups: `workrouter policy put GROUP FILE --
 
 def _gate_row(group: supervision_pb2.BlendingGroup) -> tuple[str, ...]:
     found = group.gate
-    return (short(group.name), gate_words(found), found.reason or "-", ahead(found.mode_expire_time) or "-")
+    return (short(group.name), gate_words(found), ahead(found.mode_expire_time) or "-", found.reason or "-")
 
 
 @gate.command("auto")

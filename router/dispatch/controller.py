@@ -12,6 +12,8 @@ import logging
 from dataclasses import replace
 
 from router.dispatch.group_view import GroupView, look
+from router.dispatch.leader_figures import KIND as LEADER
+from router.dispatch.leader_figures import LeaderFigures
 from router.dispatch.matcher import Matcher, PassRules
 from router.dispatch.meter import Meter, Recalled
 from router.dispatch.policy_book import PolicyBook
@@ -37,6 +39,7 @@ DEDICATED = "-"
 LEASE_MS = 3_000
 RENEW_S = 1.0
 _EVENTS = 1000
+_TELL_S = 1.0
 _RETURN_MS = 120_000
 _HOLDERS = 2000
 _RULES_S = 0.25
@@ -74,6 +77,7 @@ class Controller:
         self._position = ""
         self.decision: GateDecision | None = None
         self._decided: tuple[float, tuple[int, ...]] | None = None
+        self._told, self._told_at = "", 0.0
         self._must_look = True
         self._look_due = 0.0
         self._rules = PassRules(room=0)
@@ -98,7 +102,7 @@ class Controller:
             self.matcher.agents_changed(hint.agent)
         elif hint.kind == "report":
             self.matcher.agents_changed()
-        elif hint.kind == "doc" and hint.reason == f"policy/{self._group}":
+        elif hint.kind == "doc":
             self._decided = None
         elif hint.kind == "resync":
             self.matcher.forget()
@@ -145,6 +149,7 @@ class Controller:
         snapshot = await self._snapshot(view, now_ms)
         decision = await self._decide(snapshot)
         gate = await self._set_gate(view.gate, decision, snapshot)
+        await self._tell_figures(decision)
         next_recall_ms = await self._recall(snapshot, decision, gate)
         next_push_ms = await self._push(view, snapshot, gate)
         return self._rest_s(next_recall_ms, next_push_ms)
@@ -263,6 +268,19 @@ class Controller:
         if wanted == stored and stored.valid_until_ms - now_ms > LEASE_MS - RENEW_S * 500:
             return stored
         return await self._store.set_gate(self._site, replace(wanted, valid_until_ms=now_ms + LEASE_MS))
+
+    async def _tell_figures(self, decision: GateDecision) -> None:
+        """Let every worker show what only the leader knows."""
+        now = self._clock.monotonic()
+        if now - self._told_at < _TELL_S:
+            return
+        self._told_at = now
+        figures = LeaderFigures(
+            decision.required_service_level, decision.rate_per_s * 3600, tuple(self.meter.reactions_s)
+        )
+        if (text := figures.to_text()) != self._told:
+            self._told = text
+            await self._store.put_document(self._site, LEADER, self._group, text, None)
 
     # -- recall ----------------------------------------------------------------------------------------
     async def _recall(self, snapshot: Snapshot, decision: GateDecision, gate: Gate) -> int | None:

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from router.dispatch.group_view import GroupView, look
+from router.dispatch.leader_figures import KIND as LEADER
+from router.dispatch.leader_figures import LeaderFigures
 from router.dispatch.policy_book import PolicyBook
+from router.domain.errors import NotFound
 from router.domain.model import Agent, AgentState, TaskState
 from router.domain.ports import Clock, Store
 from router.policies.blending import PolicyDocument
@@ -28,22 +31,10 @@ class WorkTypeFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Reactions:
-    """Recall reaction times in seconds over the last recalls that this group's leader saw."""
-
-    seconds: tuple[float, ...] = ()
-
-    def quantile(self, share: float) -> float | None:
-        """The value that ``share`` of the reactions did not exceed."""
-        ordered = sorted(self.seconds)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
-
-
-@dataclass(frozen=True, slots=True)
 class BlendingGroupFigures:
     """One group: its view, the policy that decides and what follows from both.
 
-    ``service_level`` is the share so far by the policy's formula; ``to_go`` what the rest of the window must reach.
+    ``service_level`` is the share so far by the policy's formula.
     """
 
     view: GroupView
@@ -51,9 +42,7 @@ class BlendingGroupFigures:
     document: PolicyDocument
     service_level: float | None = None
     queue_levels: Mapping[str, float | None] = field(default_factory=dict)
-    to_go: float | None = None
-    calls_per_hour: float = 0.0
-    reactions: Reactions = Reactions()
+    leader: LeaderFigures = field(default_factory=LeaderFigures)
 
     @property
     def stale(self) -> bool:
@@ -74,26 +63,13 @@ class SiteFigures:
     totals: Mapping[str, int]
 
 
-Leading = Callable[[str, str], "LeaderFigures | None"]
-
-
-@dataclass(frozen=True, slots=True)
-class LeaderFigures:
-    """What only a group's leader knows."""
-
-    to_go: float | None
-    calls_per_hour: float
-    reactions: Reactions
-
-
 class Figures:
     """Reads site figures."""
 
-    def __init__(self, store: Store, clock: Clock, book: PolicyBook, leading: Leading) -> None:
+    def __init__(self, store: Store, clock: Clock, book: PolicyBook) -> None:
         self._store = store
         self._clock = clock
         self._book = book
-        self._leading = leading
 
     async def read(self, site: str) -> SiteFigures:
         """The site now."""
@@ -117,7 +93,6 @@ class Figures:
         """One group now."""
         version, document = await self._book.active(site, name)
         view = await look(self._store, site, name, document, self._clock.now_ms())
-        led = self._leading(site, name)
         return BlendingGroupFigures(
             view=view,
             policy_version=version,
@@ -126,10 +101,14 @@ class Figures:
             queue_levels={
                 q.report.id: _level(document, partial(getattr, q.report)) for q in view.call_queues
             },
-            to_go=led.to_go if led else None,
-            calls_per_hour=led.calls_per_hour if led else 0.0,
-            reactions=led.reactions if led else Reactions(),
+            leader=await self._leader(site, name),
         )
+
+    async def _leader(self, site: str, group: str) -> LeaderFigures:
+        try:
+            return LeaderFigures.from_text((await self._store.document(site, LEADER, group)).body)
+        except NotFound:
+            return LeaderFigures()
 
     async def _work_types(
         self, site: str, counts: Mapping[tuple[str, TaskState], int], paused: Mapping[str, str]

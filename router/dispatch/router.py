@@ -15,7 +15,7 @@ from typing import Any
 from router.dispatch.agents import Agents
 from router.dispatch.clock import StoreClock
 from router.dispatch.controller import DEDICATED, Controller
-from router.dispatch.figures import Figures, LeaderFigures, Reactions
+from router.dispatch.figures import Figures
 from router.dispatch.hub import Hub
 from router.dispatch.policy_book import KIND as POLICY
 from router.dispatch.policy_book import PolicyBook
@@ -32,7 +32,7 @@ from router.domain.ports import Clock, Hint, Ids, Store
 
 CONDUCT_S = 1.0
 SYNCHRONISE_S = 10.0
-_GROUP_HINTS = frozenset({"work", "idle", "gate", "report", "agent", "resync", "doc"})
+_GROUP_HINTS = frozenset({"work", "idle", "gate", "report", "agent", "resync"})
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Router:
         self.telephony = Telephony(
             store, self.clock, self._settings.stale_after_ms, self.book.known_notice_ms
         )
-        figures = Figures(store, self.clock, self.book, self._leader_figures)
+        figures = Figures(store, self.clock, self.book)
         self.supervision = Supervision(
             store, self.clock, self.book, figures, self.tasks, self._recalled_by_hand
         )
@@ -162,6 +162,8 @@ class Router:
             self.work_types.forget(hint.site, id)
         elif kind == POLICY:
             self.book.forget(hint.site, id)
+            if controller := self._controllers.get((hint.site, id)):
+                controller.hint(hint)
 
     def _resync(self) -> None:
         self.signals.wake_all()
@@ -176,17 +178,6 @@ class Router:
         """The controller of a group in this process, if it leads."""
         controller = self._controllers.get((site, group))
         return controller if controller and controller.leads else None
-
-    def _leader_figures(self, site: str, group: str) -> LeaderFigures | None:
-        controller = self.controller(site, group)
-        if controller is None or controller.decision is None:
-            return None
-        decision = controller.decision
-        return LeaderFigures(
-            decision.required_service_level,
-            decision.rate_per_s * 3600,
-            Reactions(tuple(controller.meter.reactions_s)),
-        )
 
     def _recalled_by_hand(self, site: str, group: str, task: Task) -> None:
         if controller := self.controller(site, group):

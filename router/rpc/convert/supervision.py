@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from router.dispatch.explain import Condition, Explanation
-from router.dispatch.figures import BlendingGroupFigures, Reactions, SiteFigures, WorkTypeFigures
+from router.dispatch.figures import BlendingGroupFigures, SiteFigures, WorkTypeFigures
 from router.dispatch.group_view import CallQueueView
+from router.dispatch.leader_figures import LeaderFigures
 from router.dispatch.policy_book import PolicyRecord, PolicyVersion
 from router.dispatch.supervision import Recalled
 from router.domain.model import AgentState, Gate, GateMode, TaskState
@@ -181,12 +182,12 @@ def group_figures_out(site: str, group: BlendingGroupFigures, now_ms: int) -> pb
             target_share=group.document.target_share,
             target_time=_seconds(group.document.target_s),
             so_far=group.service_level,
-            to_go=group.to_go,
+            to_go=group.leader.to_go,
         ),
-        recall_reaction=_reactions_out(group.reactions),
+        recall_reaction=_reactions_out(group.leader),
         data_age=duration(view.feed_age_ms),
         stale=group.stale,
-        call_rate=group.calls_per_hour,
+        call_rate=group.leader.calls_per_hour,
     )
 
 
@@ -208,13 +209,13 @@ def _call_queue_out(site: str, queue: CallQueueView, level: float | None, now_ms
     )
 
 
-def _reactions_out(reactions: Reactions) -> pb.ReactionTimes:
+def _reactions_out(leader: LeaderFigures) -> pb.ReactionTimes:
     return pb.ReactionTimes(
-        count=len(reactions.seconds),
-        p50=_seconds(reactions.quantile(0.5)),
-        p90=_seconds(reactions.quantile(0.9)),
-        p99=_seconds(reactions.quantile(0.99)),
-        max=_seconds(max(reactions.seconds, default=None)),
+        count=len(leader.reactions_s),
+        p50=_seconds(leader.quantile(0.5)),
+        p90=_seconds(leader.quantile(0.9)),
+        p99=_seconds(leader.quantile(0.99)),
+        max=_seconds(max(leader.reactions_s, default=None)),
     )
 
 

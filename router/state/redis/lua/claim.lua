@@ -72,10 +72,9 @@ end
 local function look_at(shelf, member)
   shelf.member = member
   if not member then return end
-  local origin, qid = string.match(member, '^[^|]*|[^|]*|(%d+)|(.*)$')
+  local family, origin, qid = string.match(member, '^[^|]*|([^|]*)|(%d+)|(.*)$')
   shelf.qid, shelf.origin = qid, tonumber(origin) - SHIFT
-  shelf.queue = queue_def(qid)
-  shelf.urgency = urgency(shelf.queue, NOW - shelf.origin)
+  shelf.urgency = urgency(family, qid, NOW - shelf.origin)
 end
 
 local function next_head(shelf)
@@ -171,7 +170,7 @@ local function walk_heads()
     looks = looks + 1
     after[shelf.name] = shelf.member
     local qid = shelf.qid
-    if eligible(qid, shelf.queue) then
+    if eligible(qid, queue_def(qid)) then
       local id = walk_queue(qid, qid .. '|')
       if id or more then return id end
     end

@@ -135,10 +135,24 @@ local function queue_def(qid)
   return base == qid and queue or queue.front
 end
 
+-- The curve of a family, which is the same in every queue of it; kept per site, so that a head needs no definition.
+local CURVES, SITES_MAX, SITE_COUNT = {}, 1000, 0
+
+local function curve_of(family, qid)
+  local known = CURVES[A.si]
+  if not known then
+    if SITE_COUNT >= SITES_MAX then CURVES, SITE_COUNT = {}, 0 end
+    known = {}
+    CURVES[A.si], SITE_COUNT = known, SITE_COUNT + 1
+  end
+  if not known[family] then known[family] = queue_def(qid).curve end
+  return known[family]
+end
+
 -- routing.Curve.at, with the same arithmetic in the same order.
-local function urgency(queue, x)
-  if queue.fm == 'front' then return FRONT_URGENCY end
-  local points = queue.curve
+local function urgency(family, qid, x)
+  if family == 'front' then return FRONT_URGENCY end
+  local points = curve_of(family, qid)
   local n = #points
   if n == 1 then return points[1][2] end
   local i = 2
@@ -800,12 +814,19 @@ local function clock()
 end
 
 local function transition(name, names, flags, body)
+  local named, count = {}, 0  -- the keys by name, kept per site under the first of them
+  local function by_name(keys)
+    if count >= SITES_MAX then named, count = {}, 0 end
+    local site = {}
+    for i = 1, #names do site[names[i]] = keys[i] end
+    named[keys[1]], count = site, count + 1
+    return site
+  end
   redis.register_function({
     function_name = name,
     flags = flags,
     callback = function(keys, args)
-      K = {}
-      for i = 1, #names do K[names[i]] = keys[i] end
+      K = named[keys[1]] or by_name(keys)
       A = cmsgpack.unpack(args[2])
       NOW = args[1] ~= '' and tonumber(args[1]) or clock()
       U = new_unit()
