@@ -133,7 +133,7 @@ class Holdings:
         if kind in ("accept", "resume"):
             self._lease(result.lease)
         elif kind in ("checkpoint", "extend"):
-            self._renew(result.lease)
+            self._renew(result.lease, request.checkpoint.checkpoint.data)
         elif kind == "decline":
             self.offers.pop(request.decline.task, None)
         elif kind == "park":
@@ -228,16 +228,15 @@ class Holdings:
         self.parked.pop(task, None)
         self.leases[task] = lease
 
-    def _renew(self, lease: common_pb2.Lease) -> None:
+    def _renew(self, lease: common_pb2.Lease, saved: bytes = b"") -> None:
+        """Move a lease on; what is large and known on this side is left out of the router's answer."""
         known = self.leases.get(lease.task.name)
         if known is None:
             return
-        payload = known.task.payload
-        renewed = common_pb2.Lease()
-        renewed.CopyFrom(lease)
-        # The router leaves the payload out of these answers.
-        renewed.task.payload = lease.task.payload or payload
-        self.leases[lease.task.name] = renewed
+        lease.task.payload = lease.task.payload or known.task.payload
+        if progress := lease.checkpoint.data or saved or known.checkpoint.data:
+            lease.checkpoint.data = progress
+        self.leases[lease.task.name] = lease
 
     def _park(self, task: common_pb2.Task) -> None:
         lease = self.leases.get(task.name)

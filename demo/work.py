@@ -20,6 +20,7 @@ _LEAST_OFFER_S = 2.0
 _LEASE_S = 60.0
 _HOUR_S = 3600.0
 _NEW_UNTIL = 0.85
+_MOST_POINTS = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ KINDS = (
         "Card disputes",
         0.25,
         360.0,
-        4 * _HOUR_S,
+        8 * _HOUR_S,
         {"cards": 2, "claims": 1},
         "Compare the merchant's answer with the statement.",
     ),
@@ -96,10 +97,11 @@ def work_type(kind: Kind, scale: Scale, timers: Timers) -> tasks_pb2.WorkType:
 
 
 def _urgency(kind: Kind, scale: Scale) -> tasks_pb2.Urgency:
-    rate = scale.per_wall_s(1.0)
+    # One point in a simulated minute, so that the kinds keep step with one another.
+    rate = min(_MOST_POINTS, scale.per_wall_s(1.0))
     urgency = tasks_pb2.Urgency(max_wait=duration(max(_LEAST_S, scale.wall_s(24 * _HOUR_S))))
     if kind.name == "claims":
-        corners = ((0.0, 100.0), (0.5, 300.0), (1.0, 900.0))
+        corners = ((0.0, 500.0), (0.5, 740.0), (1.0, 1100.0))
         points = [tasks_pb2.CurvePoint(goal_fraction=x, urgency=y) for x, y in corners]
         urgency.curve.CopyFrom(tasks_pb2.UrgencyCurve(points=points))
     elif kind.name == "disputes":

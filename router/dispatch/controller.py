@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from dataclasses import replace
 
 from router.dispatch.group_view import GroupView, look
@@ -40,6 +41,7 @@ LEASE_MS = 3_000
 RENEW_S = 1.0
 _EVENTS = 1000
 _TELL_S = 1.0
+_RELEARN_UPDATES = 20
 _RETURN_MS = 120_000
 _HOLDERS = 2000
 _RULES_S = 0.25
@@ -83,6 +85,7 @@ class Controller:
         self._rules = PassRules(room=0)
         self._rules_until = 0.0
         self._last_recall_ms: int | None = None
+        self._began_ms = self._clock.now_ms()
         self._recall_times_ms: list[int] = []
 
     @property
@@ -151,7 +154,7 @@ class Controller:
         gate = await self._set_gate(view.gate, decision, snapshot)
         await self._tell_figures(decision)
         next_recall_ms = await self._recall(snapshot, decision, gate)
-        next_push_ms = await self._push(view, snapshot, gate)
+        next_push_ms = await self._push(snapshot, decision, gate)
         return self._rest_s(next_recall_ms, next_push_ms)
 
     def _rest_s(self, *next_ms: int | None) -> float:
@@ -203,12 +206,19 @@ class Controller:
             forecast=_forecast(view),
             aht_s=aht_ms / 1000 if aht_ms else measures.aht.mean_s,
             task_s=measures.task.mean_s,
-            recall_reaction_s=measures.recall_reaction.mean_s,
+            recall_reaction_s=self._recall_reaction_s(now_ms),
             work_lost_s=measures.work_lost.mean_s,
             feed_age_s=None if view.feed_age_ms is None else view.feed_age_ms / 1000,
             returning=len(self.meter.returning),
             last_recall_ms=self._last_recall_ms,
         )
+
+    def _recall_reaction_s(self, now_ms: int) -> float:
+        """What is measured; long after the last recall, the belief: a law once disarmed would never learn again."""
+        silent_ms = now_ms - max(self._last_recall_ms or 0, self._began_ms)
+        if silent_ms > _RELEARN_UPDATES * self._document.update_interval_s * 1000:
+            return self._document.recall_reaction_initial_s
+        return self.meter.measures.recall_reaction.mean_s
 
     async def _learn(self, now_ms: int) -> None:
         """Read new events, and see which recalled agents are free for calls by now."""
@@ -225,10 +235,10 @@ class Controller:
         agent = await self._store.agent(self._site, id)
         if agent.state is AgentState.OFFLINE or now_ms - recalled.sent_ms > _RETURN_MS:
             self.meter.recall_ended(id, None)
-        elif not agent.held and agent.state is not AgentState.RESERVED:
+        elif agent.free_ms >= recalled.sent_ms:
             task = await self._store.task(self._site, recalled.task)
             saved_ms = task.checkpoint.at_ms if task.checkpoint else 0
-            self.meter.recall_ended(id, max(recalled.sent_ms, agent.idle_since_ms, agent.state_ms), saved_ms)
+            self.meter.recall_ended(id, agent.free_ms, saved_ms)
 
     # -- decide ----------------------------------------------------------------------------------------
     async def _decide(self, snapshot: Snapshot) -> GateDecision:
@@ -328,12 +338,14 @@ class Controller:
         return await self._store.recall(self._site, task.id, task.fence, notice_ms, reason, self._actor)
 
     # -- push ------------------------------------------------------------------------------------------
-    async def _push(self, view: GroupView, snapshot: Snapshot, gate: Gate) -> int | None:
-        """Offer work to idle agents, unless a call waits."""
+    async def _push(self, snapshot: Snapshot, decision: GateDecision, gate: Gate) -> int | None:
+        """Offer work to idle agents, unless a call waits, and no more than a forecast shortage would leave there."""
         self._rules_until = 0.0
         if not gate.open or snapshot.waiting_ages_s:
             return None
         room = min(gate.allowance - snapshot.on_tasks, snapshot.idle - gate.reserve)
+        if decision.tasks_ahead is not None:
+            room = min(room, math.floor(decision.tasks_ahead) - snapshot.on_tasks)
         rules = PassRules(
             room=room,
             min_idle_ms=round(self._document.min_idle_s * 1000),

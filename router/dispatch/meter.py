@@ -47,6 +47,9 @@ class Meter:
     """Folds events into the measures of the control law. Tasks seen only in part teach nothing."""
 
     measures: Measures
+    slowest_s: float
+    """Slower reactions count as this: past twice the answer target a recall is useless, and one stray value must not
+    keep the law from ever recalling, and so learning, again."""
     reactions_s: deque[float] = field(default_factory=lambda: deque(maxlen=_REACTIONS))
     _work: OrderedDict[str, _Work] = field(default_factory=OrderedDict)
     _recalled: dict[str, Recalled] = field(default_factory=dict)
@@ -62,7 +65,8 @@ class Meter:
                 document.work_lost_initial_s,
                 document.prior_weight,
                 document.measure_half_life,
-            )
+            ),
+            2 * document.target_s,
         )
 
     @property
@@ -84,7 +88,7 @@ class Meter:
             return
         reaction = max(0, at_ms - recalled.sent_ms) / 1000
         self.reactions_s.append(reaction)
-        self.measures = self.measures.recall_obeyed(reaction)
+        self.measures = self.measures.recall_obeyed(min(reaction, self.slowest_s))
         if (work := self._work.get(recalled.task)) and work.stopped_ms >= recalled.sent_ms:
             lost = max(0, work.stopped_ms - max(saved_ms, work.begun_ms)) / 1000
             self.measures = self.measures.work_discarded(lost)

@@ -136,6 +136,7 @@ class WorkType:
 
     id: str
     required_skills: Mapping[str, int] = field(default_factory=dict)
+    display_name: str = ""
     urgency: UrgencySpec = UrgencySpec()
     service_goal_ms: int = 86_400_000
     expected_handling_ms: int = 300_000
@@ -259,12 +260,15 @@ class Agent:
     session: str = ""
     ready: bool = False
     draining: bool = False
+    drain_reason: str = ""
     held: tuple[str, ...] = ()
     parked: tuple[str, ...] = ()
     idle_since_ms: int = 0
     recall_times_ms: tuple[int, ...] = ()
     leave_ms: int = 0
     """When the break or shift end comes that telephony announced (0: none known)."""
+    free_ms: int = 0
+    """Since when the ACD could give the agent a call again, as far as tasks go (0: it cannot)."""
     busy_ms: int = 0
     login_ms: int = 0
 
@@ -276,12 +280,13 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class AgentReport:
-    """One agent's state as an ACD reports it."""
+    """One agent's state as an ACD reports it. ``since_ms``: when it began, by the store's clock (0: now)."""
 
     agent: str
     state: AgentState
     reason: str = ""
     leave_ms: int = 0
+    since_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,11 +104,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ReportResult:
-    """What a report did: ``touched`` tasks were rescinded or recalled by it."""
+    """What a report did: ``touched`` tasks were rescinded or recalled by it; ``unknown`` agents have no profile."""
 
     outcome: ReportOutcome
     sequence: int
     touched: tuple[Task, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,8 @@ class TaskUpdate:
     revision: int | None = None
     take_back: bool = False
     """Also take the task from an agent who holds it (reassign); its checkpoint stays."""
+    reason: str = ""
+    """Why, for the history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +229,13 @@ class Store(Protocol):
         cursor: str = "",
         actor: str = "",
         why: str = "",
+        once: bool = False,
         now_ms: int | None = None,
     ) -> Claim:
         """Give the agent its next-best task (or the named one) if every invariant allows it.
+
+        ``once``: a lease that the agent still holds and that was given with this very ``why`` is the answer, and
+        nothing changes, so that a pull can be repeated.
 
         Checks in order: agent known, session connected (OFFER only), ready, not draining, telephony state,
         capacity, then for an agent of a blending group: feed fresh, gate valid, open, minimum idle time, allowance,
@@ -330,8 +337,16 @@ class Store(Protocol):
     ) -> Change:
         """Change what the submitter said; EtagMismatch when ``change.revision`` is not the live one."""
 
-    async def revive(self, site: str, task: str, actor: str, now_ms: int | None = None) -> Change:
-        """DEAD_LETTER -> QUEUED with its attempts forgiven."""
+    async def revive(
+        self,
+        site: str,
+        task: str,
+        actor: str,
+        reason: str = "",
+        revision: int | None = None,
+        now_ms: int | None = None,
+    ) -> Change:
+        """DEAD_LETTER -> QUEUED with its attempts forgiven; EtagMismatch when ``revision`` is not the live one."""
 
     async def due(self, site: str, limit: int, now_ms: int | None = None) -> list[str]:
         """Tasks whose next event's time has come, earliest first."""
@@ -351,8 +366,10 @@ class Store(Protocol):
         The agent's live state stays. An agent that changes its blending group while it holds tasks is refused.
         """
 
-    async def delete_profile(self, site: str, agent: str, now_ms: int | None = None) -> None:
-        """Forget an agent that is disconnected and holds nothing; WrongState otherwise."""
+    async def delete_profile(
+        self, site: str, agent: str, etag: int | None = None, now_ms: int | None = None
+    ) -> None:
+        """Forget an agent that is disconnected and holds nothing; WrongState otherwise, EtagMismatch if it changed."""
 
     async def connect(
         self, site: str, agent: str, worker: str, session: str, ready: bool, now_ms: int | None = None
@@ -367,8 +384,10 @@ class Store(Protocol):
     ) -> Agent:
         """The desktop says whether its agent wants tasks."""
 
-    async def set_draining(self, site: str, agent: str, draining: bool, now_ms: int | None = None) -> Agent:
-        """A supervisor lets an agent finish and receive nothing more."""
+    async def set_draining(
+        self, site: str, agent: str, draining: bool, reason: str = "", now_ms: int | None = None
+    ) -> Agent:
+        """A supervisor lets an agent finish and receive nothing more; the reason is kept as long."""
 
     async def sessions_of(self, site: str, worker: str) -> list[tuple[str, str]]:
         """(agent, session) of the sessions that the worker holds, to reap a worker that died."""
@@ -405,8 +424,8 @@ class Store(Protocol):
         Same epoch: a sequence number not above the last is DUPLICATE and changes nothing. A new epoch must begin
         with a snapshot (NEEDS_SNAPSHOT otherwise); an epoch that sorts before the current one is STALE. In a snapshot,
         agents of the source that are not named become OFFLINE. Parts of a long report are sent with ``last`` False but
-        for the last one and carry the same sequence number. Unknown agents are ignored. A state that ends
-        availability rescinds open offers; a call state recalls interruptible leases with ``recall_notice_ms``.
+        for the last one and carry the same sequence number. Unknown agents are passed over and told. A new state counts
+        from its ``since_ms``, if that lies in the last 24 hours. A state that ends availability rescinds open offers; a call state recalls interruptible leases with ``recall_notice_ms``.
         ``call_queues``: call queue id -> its figures as opaque text, kept with source and time.
         """
 

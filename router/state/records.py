@@ -369,11 +369,13 @@ def agent_from(id: str, record: Mapping[str, Any], profile: bytes) -> Agent:
         session=get("ss", ""),
         ready=bool(get("rd")),
         draining=bool(get("dr")),
+        drain_reason=get("drr", ""),
         held=tuple(get("on", "").split()),
         parked=tuple(get("pk", "").split()),
         idle_since_ms=get("is", 0),
         recall_times_ms=tuple(int(at) for at in get("rc", "").split()),
         leave_ms=get("lv", 0),
+        free_ms=get("fr", 0),
         busy_ms=get("bz", 0),
         login_ms=get("li", 0),
     )

@@ -71,6 +71,7 @@ class Trial:
             contents.append(content)
         assert all(answer == answers[0] for answer in answers), f"{operation}: {answers}"
         assert all(content == contents[0] for content in contents), f"{operation}: {differences(*contents)}"
+        assert self._run(self.faults(self.stores[0])) == [], str(operation)
         before, self.world.content = self.world.content, contents[0]
         steps.count(self.label, refused=answers[0].idle)
         assert broken_laws(before, contents[0]) == [], str(operation)
@@ -81,9 +82,16 @@ class Trial:
 
     async def _one(self, store: DumpStore, operation: Operation) -> tuple[Answer, dict[str, Any]]:
         answer = await perform(store, self.site, operation, self.world.now)
-        audit = await store.audit(self.site, now_ms=self.world.now)
-        assert list(audit.violations) == [], f"{type(store).__name__} after {operation}"
         return answer, await dump_of(store, self.site)
+
+    async def faults(self, store: DumpStore) -> list[str]:
+        """What the store's own audit finds."""
+        return list((await store.audit(self.site, now_ms=self.world.now)).violations)
+
+    def end(self) -> None:
+        """The other stores' audits: they held the same all the time, so once is enough."""
+        for store in self.stores[1:]:
+            assert self._run(self.faults(store)) == []
 
 
 def differences(one: Mapping[str, Any], two: Mapping[str, Any]) -> list[str]:
@@ -115,6 +123,9 @@ class Machine(RuleBasedStateMachine):
         """Begin with people at work, or with nothing at all."""
         for operation in opening(self.world.now) if busy else []:
             self.trial.step(operation)
+
+    def teardown(self) -> None:
+        self.trial.end()
 
     @rule(data=st.data())
     def tick(self, data: st.DataObject) -> None:
@@ -198,7 +209,8 @@ def test_lockstep(kind: str, request: pytest.FixtureRequest, loop: asyncio.Abstr
     memory = loop.run_until_complete(memory_opening.__aenter__())
     server = loop.run_until_complete(server_opening.__aenter__())
     try:
-        explore(lambda: Trial(f"lockstep, {kind}", [memory, server], loop.run_until_complete), 1)
+        share = 0.5 if kind == CLUSTER else 1.5
+        explore(lambda: Trial(f"lockstep, {kind}", [memory, server], loop.run_until_complete), share)
     finally:
         loop.run_until_complete(server_opening.__aexit__(None, None, None))
 
@@ -208,7 +220,7 @@ def test_lockstep(kind: str, request: pytest.FixtureRequest, loop: asyncio.Abstr
 async def test_random_operations_touch_declared_keys_only(cluster_url: str) -> None:
     """A long tape of random operations, watched by the server itself."""
     async with opened(cluster_url) as store, KeyWatch(cluster_url) as watch:
-        await play(store, fresh_site(), seed=1, length=600)
+        played = await play(store, fresh_site(), seed=1, length=200)
         calls, faults = await watch.undeclared()
     assert faults == []
-    assert calls > 600
+    assert calls >= played

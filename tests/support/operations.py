@@ -427,7 +427,7 @@ class World:
     @needs("DEAD_LETTER")
     def revive(self) -> Operation:
         """A supervisor gives a dead letter another chance."""
-        return Operation("revive", (self.task_in(frozenset({"DEAD_LETTER"})), "sue"))
+        return Operation("revive", (self.task_in(frozenset({"DEAD_LETTER"})), "sue", self.chance.pick(("", "again"))))
 
     def advance(self) -> Operation:
         """The sweeper looks at a task: at one that is due, sometimes at any."""
@@ -483,7 +483,8 @@ class World:
 
     def set_draining(self) -> Operation:
         """A supervisor lets an agent finish, or calls it back."""
-        return Operation("set_draining", (self.chance.pick(AGENTS), self.chance.pick((True, False))))
+        pick = self.chance.pick
+        return Operation("set_draining", (pick(AGENTS), pick((True, False)), pick(("", "meeting"))))
 
     def beat(self) -> Operation:
         """A worker lives."""
@@ -511,9 +512,10 @@ class World:
         """States of some agents (none: a heartbeat)."""
         pick = self.chance.pick
         states = (AgentState.AVAILABLE,) * 9 + tuple(AgentState)
+        since = pick((0, 0, self.now - MINUTE, self.now + MINUTE, self.now - 30 * HOUR))
         named = pick((AGENTS[:1], AGENTS[1:2], AGENTS[:3], AGENTS, (), ("nobody", "dan")))
         return [
-            AgentReport(agent, pick(states), pick(("", "lunch")), pick((0, 0, self.now + HOUR)))
+            AgentReport(agent, pick(states), pick(("", "lunch")), pick((0, 0, self.now + HOUR)), since)
             for agent in named
         ]
 

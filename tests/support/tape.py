@@ -10,12 +10,14 @@ from tests.support.operations import COMMON, MUTATIONS, Operation, Seeded, World
 from tests.support.stage import DumpStore, dump_of
 
 
-async def play(store: DumpStore, site: str, seed: int, length: int, *, label: str = "tapes") -> None:
-    """Apply ``length`` random operations; AssertionError at the first that breaks an invariant."""
+async def play(store: DumpStore, site: str, seed: int, length: int, *, label: str = "tapes") -> int:
+    """Apply ``length`` random operations, and say how many; AssertionError at the first that breaks an invariant."""
     chance = Seeded(seed)
     world = World(chance)
-    for operation in opening(world.now):
+    beginning = opening(world.now)
+    for operation in beginning:
         await _step(store, site, world, operation)
+    played = len(beginning)
     for _ in range(length):
         name = chance.pick((*MUTATIONS, *COMMON, *COMMON))
         if name == "tick":
@@ -24,6 +26,8 @@ async def play(store: DumpStore, site: str, seed: int, length: int, *, label: st
         make: Callable[[], Operation] = getattr(world, name)
         await _step(store, site, world, make())
         steps.count(label)
+        played += 1
+    return played
 
 
 async def _step(store: DumpStore, site: str, world: World, operation: Operation) -> None:

@@ -43,10 +43,12 @@ def _check_profile(profile: AgentProfile, record: Record | None, fields: Record,
         raise WrongState(f"agent {profile.id} holds tasks", "HOLDS_TASKS")
 
 
-def delete_profile(tx: Transition, agent: str) -> None:
+def delete_profile(tx: Transition, agent: str, etag: int | None) -> None:
     """Forget an agent that is disconnected and holds nothing."""
     site = tx.site
     record = site.agent_record_of(agent)
+    if etag is not None and etag != record.get("rev"):
+        raise EtagMismatch(f"the profile of agent {agent} is at etag {record.get('rev')}, not {etag}")
     if record.get("ss"):
         raise WrongState(f"agent {agent} is connected", "CONNECTED")
     if record.get("on") or record.get("pk"):
@@ -90,9 +92,10 @@ def set_ready(tx: Transition, agent: str, session: str, ready: bool) -> Agent:
     return _set_flag(tx, agent, "rd", ready)
 
 
-def set_draining(tx: Transition, agent: str, draining: bool) -> Agent:
+def set_draining(tx: Transition, agent: str, draining: bool, reason: str) -> Agent:
     """A supervisor lets an agent finish and receive nothing more."""
     tx.site.agent_record_of(agent)
+    tx.touch_agent(agent)["drr"] = reason if draining else ""
     return _set_flag(tx, agent, "dr", draining)
 
 

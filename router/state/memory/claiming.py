@@ -92,8 +92,13 @@ def firm_held_back(site: Site, record: Record) -> bool:
 
 
 # -- which task? -----------------------------------------------------------------------------------------------
-def claim(tx: Transition, agent: str, mode: ClaimMode, task: str, cursor: str, actor: str, why: str) -> Claim:
+def claim(
+    tx: Transition, agent: str, mode: ClaimMode, task: str, cursor: str, actor: str, why: str, once: bool
+) -> Claim:
     """Hand the agent its next-best task, or the named one, or say why not."""
+    leased = _leased_before(tx.site, agent, why) if once else ""
+    if leased:
+        return Claim(tx.task(leased))
     reason = refusal(tx, agent, mode)
     if reason is not None:
         return Claim(None, reason)
@@ -109,6 +114,15 @@ def claim(tx: Transition, agent: str, mode: ClaimMode, task: str, cursor: str, a
         return Claim(None, reason, "" if task else cursor)
     hand_over(tx, found, agent, mode, actor, why)
     return Claim(tx.task(found))
+
+
+def _leased_before(site: Site, agent: str, why: str) -> str:
+    """The task that the agent still holds and was given for this very reason."""
+    for task in site.agents.get(agent, {}).get("on", "").split():
+        record = site.tasks[task]
+        if record["s"] != TaskState.OFFERED and record.get("why", "") == why:
+            return str(task)
+    return ""
 
 
 def _named_refusal(tx: Transition, agent: str, task: str) -> NoTask | None:

@@ -81,6 +81,11 @@ def unpark_from(tx: Transition, task: str) -> str:
     return str(agent)
 
 
+def hint_for(record: Record) -> str:
+    """How the holder of a task that goes is told: an offer is withdrawn, a lease or parked task revoked."""
+    return "rescind" if record["s"] == S.OFFERED else "revoke"
+
+
 def give_back(tx: Transition, task: str, reason: str, hint: str = "") -> str:
     """Take a held or parked task from its agent (told by ``hint``); it has no place then. The agent."""
     record = tx.touch(task)
@@ -310,28 +315,28 @@ def cancel(tx: Transition, task: str, reason: str, actor: str, revision: int | N
     if revision is not None and revision != record["rev"]:
         raise EtagMismatch(f"task {task} is at revision {record['rev']}, not {revision}")
     agent = record.get("ag", "")
-    take_out(tx, task, reason)
+    take_out(tx, task, "CANCELED")
     placing.end(tx, task, "cancel", S.CANCELED, actor, reason, agent)
     return tx.change(task)
 
 
 def take_out(tx: Transition, task: str, reason: str) -> None:
     """Take a task that ends out of wherever it is."""
-    state = tx.touch(task)["s"]
-    if state == S.QUEUED:
+    record = tx.touch(task)
+    if record["s"] == S.QUEUED:
         placing.leave_queue(tx, task)
-    elif state in HELD_STATES:
-        give_back(tx, task, reason, hint="revoke")
-    elif state == S.PARKED:
-        give_back(tx, task, reason)
+    elif record["s"] in HELD_STATES or record["s"] == S.PARKED:
+        give_back(tx, task, reason, hint=hint_for(record))
 
 
-def revive(tx: Transition, task: str, actor: str) -> Change:
+def revive(tx: Transition, task: str, actor: str, reason: str, revision: int | None) -> Change:
     """DEAD_LETTER -> QUEUED with its attempts forgiven."""
     record = in_state(task, tx.site.record_of(task), (S.DEAD_LETTER,))
+    if revision is not None and revision != record["rev"]:
+        raise EtagMismatch(f"task {task} is at revision {record['rev']}, not {revision}")
     tx.site.ended.remove((record.get("ee", 0), task))
     for name in ("at", "ee", "er"):
         record.pop(name, None)
     placing.place(tx, task)
-    tx.arrow(task, "revive", S.QUEUED, actor)
+    tx.arrow(task, "revive", S.QUEUED, actor, reason)
     return tx.change(task)

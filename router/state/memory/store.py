@@ -86,9 +86,10 @@ class MemoryStore:
         cursor: str = "",
         actor: str = "",
         why: str = "",
+        once: bool = False,
         now_ms: int | None = None,
     ) -> Claim:
-        return claiming.claim(self._begin(site, now_ms), agent, mode, task, cursor, actor, why)
+        return claiming.claim(self._begin(site, now_ms), agent, mode, task, cursor, actor, why, once)
 
     async def accept(self, site: str, task: str, agent: str, fence: int, now_ms: int | None = None) -> Change:
         return holding.accept(self._begin(site, now_ms), task, agent, fence)
@@ -181,8 +182,16 @@ class MemoryStore:
     ) -> Change:
         return submitting.update(self._begin(site, now_ms), task, change, actor)
 
-    async def revive(self, site: str, task: str, actor: str, now_ms: int | None = None) -> Change:
-        return holding.revive(self._begin(site, now_ms), task, actor)
+    async def revive(
+        self,
+        site: str,
+        task: str,
+        actor: str,
+        reason: str = "",
+        revision: int | None = None,
+        now_ms: int | None = None,
+    ) -> Change:
+        return holding.revive(self._begin(site, now_ms), task, actor, reason, revision)
 
     async def due(self, site: str, limit: int, now_ms: int | None = None) -> list[str]:
         now = self._now(now_ms)
@@ -197,8 +206,10 @@ class MemoryStore:
     ) -> Agent:
         return agents.put_profile(self._begin(site, now_ms), profile, etag)
 
-    async def delete_profile(self, site: str, agent: str, now_ms: int | None = None) -> None:
-        agents.delete_profile(self._begin(site, now_ms), agent)
+    async def delete_profile(
+        self, site: str, agent: str, etag: int | None = None, now_ms: int | None = None
+    ) -> None:
+        agents.delete_profile(self._begin(site, now_ms), agent, etag)
 
     async def connect(
         self, site: str, agent: str, worker: str, session: str, ready: bool, now_ms: int | None = None
@@ -213,8 +224,10 @@ class MemoryStore:
     ) -> Agent:
         return agents.set_ready(self._begin(site, now_ms), agent, session, ready)
 
-    async def set_draining(self, site: str, agent: str, draining: bool, now_ms: int | None = None) -> Agent:
-        return agents.set_draining(self._begin(site, now_ms), agent, draining)
+    async def set_draining(
+        self, site: str, agent: str, draining: bool, reason: str = "", now_ms: int | None = None
+    ) -> Agent:
+        return agents.set_draining(self._begin(site, now_ms), agent, draining, reason)
 
     async def sessions_of(self, site: str, worker: str) -> list[tuple[str, str]]:
         return looks.sessions_of(self._look(site), worker)

@@ -16,7 +16,7 @@ from router.domain.model import ENDED_STATES, HELD_STATES, TaskState
 from router.domain.ports import Change, NewTask, Submitted, TaskUpdate
 from router.state import records
 from router.state.memory import placing
-from router.state.memory.holding import give_back
+from router.state.memory.holding import give_back, hint_for
 from router.state.memory.transition import Transition
 from router.state.records import Record
 
@@ -117,7 +117,7 @@ def update(tx: Transition, task: str, change: TaskUpdate, actor: str) -> Change:
         placing.leave_queue(tx, task)
     _write(tx, task, record, change)
     if holds and change.take_back:
-        give_back(tx, task, "TAKEN_BACK", hint="revoke" if state in HELD_STATES else "")
+        give_back(tx, task, "TAKEN_BACK", hint=hint_for(record))
         moves = front = True
     if moves:
         placing.place(tx, task, front=front and not placing.step_targets_agent(tx, record))
@@ -126,7 +126,8 @@ def update(tx: Transition, task: str, change: TaskUpdate, actor: str) -> Change:
         placing.set_waiting_deadline(tx, task, record)
     elif state is TaskState.SCHEDULED:
         set_schedule(tx, task)
-    tx.arrow(task, "update", state, actor, "TAKEN_BACK" if holds and change.take_back else "", holder)
+    usual = "TAKEN_BACK" if holds and change.take_back else ""
+    tx.arrow(task, "update", state, actor, change.reason or usual, holder)
     return tx.change(task)
 
 

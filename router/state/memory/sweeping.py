@@ -70,7 +70,7 @@ def _force(tx: Transition, task: str) -> None:
 
 
 def _unpark(tx: Transition, task: str) -> None:
-    requeue(tx, task, "unpark", ROUTER, "PARK_OVER", resume=True)
+    requeue(tx, task, "unpark", ROUTER, "PARK_OVER", hint="revoke", resume=True)
 
 
 _STEPS: dict[TaskState, Callable[[Transition, str], None]] = {

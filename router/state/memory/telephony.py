@@ -23,6 +23,8 @@ from router.state.records import Record
 
 SILENT_AFTER_MS = 60_000
 """An agent whose source has been silent for longer may move to another source."""
+LONGEST_MS = 86_400_000
+"""A state that began earlier counts from then."""
 
 
 class Report:
@@ -36,6 +38,7 @@ class Report:
         self.snapshot = snapshot
         self.mark = f"{epoch}:{sequence}" if snapshot else ""
         self.touched: list[str] = []
+        self.unknown: list[str] = []
         self.groups: set[str] = set()
         tx.quiet_idle = True
 
@@ -59,7 +62,9 @@ class Report:
         site.feeds[self.source] = records.without_zeros(feed)
         for report in agents:
             record = site.agents.get(report.agent)
-            if record is not None and self._is_ours(record):
+            if record is None:
+                self.unknown.append(report.agent)
+            elif self._is_ours(record):
                 self._apply_one(report, self.mark, notice_ms)
         if self.snapshot and last:
             for agent in self._missing():
@@ -87,16 +92,20 @@ class Report:
         kept = record.get("sn", "") if record.get("src") == self.source else ""
         record.update(src=self.source, rsn=report.reason, lv=report.leave_ms, sn=mark or kept)
         if record["st"] != report.state:
-            self._enter(report.agent, record, report.state, notice_ms)
+            self._enter(report.agent, record, report.state, self._since(report), notice_ms)
 
-    def _enter(self, agent: str, record: Record, state: AgentState, notice_ms: int) -> None:
+    def _since(self, report: AgentReport) -> int:
+        now = self.tx.now
+        return max(now - LONGEST_MS, min(now, report.since_ms)) if report.since_ms > 0 else now
+
+    def _enter(self, agent: str, record: Record, state: AgentState, since_ms: int, notice_ms: int) -> None:
         if record["st"] == AgentState.OFFLINE:
             record["li"] = self.tx.now
             record.pop("bz", None)
         record["st"] = str(state)
-        record["sm"] = self.tx.now
+        record["sm"] = since_ms
         if state is AgentState.AVAILABLE and not record.get("on"):
-            record["is"] = self.tx.now
+            record["is"] = since_ms
         if record.get("gr"):
             self.groups.add(record["gr"])
         self._interrupt(record, state, notice_ms)
@@ -143,7 +152,8 @@ def report(
     for group in sorted(one.groups) or ([""] if call_queues else []):
         tx.tell_late("report", gr=group, src=source)
     tx.commit()
-    return ReportResult(outcome, sequence, tuple(tx.site.task_value(task) for task in one.touched))
+    touched = tuple(tx.site.task_value(task) for task in one.touched)
+    return ReportResult(outcome, sequence, touched, tuple(one.unknown))
 
 
 def _reason_for(state: AgentState) -> str:

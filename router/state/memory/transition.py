@@ -45,6 +45,7 @@ TOTALS = {
     "revive": "revived",
 }
 """The monotone counter that each arrow moves."""
+_NOT_FOR_CALLS = frozenset({AgentState.RESERVED, AgentState.OFFLINE})
 _BUSY_STATES = frozenset({AgentState.RINGING, AgentState.ON_CALL, AgentState.AFTER_CALL})
 
 Send = Callable[[str, Record], None]
@@ -196,7 +197,7 @@ class Transition:
         """Whether the agent has just entered the idle index."""
         site, record = self.site, self.site.agents.get(agent)
         if record is not None:
-            self._account_busy(record)
+            self._account_time(record)
             drop_zeros(record)
         before = site.places.get(agent, _NOWHERE)
         after = _places(agent, record) if record is not None else _NOWHERE
@@ -205,12 +206,16 @@ class Transition:
         _move_places(site, agent, before, after)
         return after.idle is not None and before.idle is None
 
-    def _account_busy(self, record: Record) -> None:
+    def _account_time(self, record: Record) -> None:
         busy = bool(record.get("on")) or record["st"] in _BUSY_STATES
         if busy and not record.get("bs"):
             record["bs"] = self.now
         elif not busy and record.get("bs"):
             record["bz"] = record.get("bz", 0) + self.now - record.pop("bs")
+        if record.get("on") or record["st"] in _NOT_FOR_CALLS:
+            record.pop("fr", None)
+        else:
+            record.setdefault("fr", self.now)
 
     def _let_hints_out(self, entered: list[str]) -> None:
         assert self._send is not None

@@ -92,13 +92,6 @@ class Connections:
         """The answers to several commands that go out together; the first error is raised."""
         return await asyncio.gather(*(self.send(*command) for command in commands))
 
-    async def at_one_moment(self, commands: Sequence[Command]) -> list[Any]:
-        """The answers to commands on keys of one site, with nothing else in between."""
-        try:
-            return await self._execute(commands, transaction=True)
-        except (RedisError, OSError) as error:
-            raise as_store_error(error) from error
-
     async def load(self, library: Library) -> None:
         """Load the library into every primary that lacks it."""
         try:
@@ -156,11 +149,11 @@ class Connections:
             with suppress(RedisError, OSError):
                 await self._client.aclose()
 
-    async def _execute(self, commands: Sequence[Command], *, transaction: bool = False) -> list[Any]:
-        pipeline = cast(_Pipeline, self._client.pipeline(transaction=transaction))
+    async def _execute(self, commands: Sequence[Command]) -> list[Any]:
+        pipeline = cast(_Pipeline, self._client.pipeline(transaction=False))
         for command in commands:
             pipeline.execute_command(*command)
-        return await pipeline.execute(raise_on_error=transaction)
+        return await pipeline.execute(raise_on_error=False)
 
     async def _primaries(self) -> list[dict[str, Any]]:
         if isinstance(self._client, RedisCluster):

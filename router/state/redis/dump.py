@@ -2,51 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from router.state import records
-from router.state.redis.client import Connections
-from router.state.redis.keys import HASHES, LEXICAL, STREAMS, TIMED, key
-from router.state.redis.looks import pairs, plain_members, stream_entry, text, timed_members
+from router.state.redis.keys import HASHES, LEXICAL, STREAMS, TIMED
 
-_PLAIN: dict[str, Callable[[bytes], Any]] = {
-    "specs": text,
-    "profiles": text,
-    "history": records.unpack_all,
+KINDS = {"hashes": HASHES, "lexical": LEXICAL, "timed": TIMED, "streams": STREAMS}
+"""What the dump function is told of the keys."""
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _packed(value: str) -> Any:
+    return records.unpack(records.as_bytes(value))
+
+
+def _entries(value: str) -> list[Any]:
+    return records.unpack_all(records.as_bytes(value))
+
+
+_PLAIN: dict[str, Callable[[str], Any]] = {
+    "specs": _text,
+    "profiles": _text,
+    "history": _entries,
     "qrefs": int,
     "counts": int,
     "totals": int,
     "meta": int,
-    "headof": text,
-    "refs": text,
-    "paused": text,
+    "headof": _text,
+    "refs": _text,
+    "paused": _text,
 }
 """How fields of hashes are decoded that do not hold one packed record."""
 
 
-_READ: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(HASHES, ("HGETALL",)),
-    **dict.fromkeys(LEXICAL, ("ZRANGE", "0", "-1")),
-    **dict.fromkeys(TIMED, ("ZRANGE", "0", "-1", "WITHSCORES")),
-    **dict.fromkeys(STREAMS, ("XRANGE", "-", "+")),
-}
-"""How each key is read whole: the command and what follows the key."""
+def decode_dump(found: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """{key name: {field: value} | members | events} from the dump function's answer."""
+    return {name: _decoded(name, answer) for name, answer in found.items()}
 
 
-async def dump_site(connections: Connections, site: str) -> dict[str, Any]:
-    """{key name: {field: value} | members | events} at one moment; a full read, not for the hot path."""
-    commands = [(command, key(site, name), *rest) for name, (command, *rest) in _READ.items()]
-    answers = await connections.at_one_moment(commands)
-    return {name: _decoded(name, answer) for name, answer in zip(_READ, answers, strict=True)}
-
-
-def _decoded(name: str, answer: Any) -> Any:
-    if name in HASHES:
-        decode = _PLAIN.get(name, records.unpack)
-        return {text(field): decode(value) for field, value in pairs(answer)}
+def _decoded(name: str, answer: Sequence[Any]) -> Any:
     if name in LEXICAL:
-        return plain_members(answer)
+        return sorted(answer)
+    if name in STREAMS:
+        return [_packed(fields[1]) for _, fields in answer]
+    pairs = list(zip(answer[::2], answer[1::2], strict=True))
     if name in TIMED:
-        return timed_members(answer)
-    return [records.unpack(stream_entry(entry)[1]) for entry in answer]
+        return sorted([member, int(float(score))] for member, score in pairs)
+    decode = _PLAIN.get(name, _packed)
+    return {field: decode(value) for field, value in pairs}

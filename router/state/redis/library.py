@@ -27,6 +27,7 @@ class Transition:
 
     function: str
     keys: tuple[str, ...]
+    read_only: bool = False
 
     def keys_of(self, site: str) -> list[str]:
         """The keys of one site."""
@@ -60,7 +61,10 @@ def load_library() -> Library:
     content = shared + "".join(source.name + source.body for source in sources)
     name = f"{PREFIX}_{hashlib.sha256(content.encode()).hexdigest()[:8]}"
     code = "\n".join([f"#!lua name={name}", shared, *(_registration(name, source) for source in sources)])
-    transitions = {source.name: Transition(f"{name}_{source.name}", source.keys) for source in sources}
+    transitions = {
+        source.name: Transition(f"{name}_{source.name}", source.keys, "no-writes" in source.flags)
+        for source in sources
+    }
     return Library(name, code, transitions)
 
 
@@ -79,14 +83,14 @@ def _keysets(shared: str) -> dict[str, list[str]]:
 
 
 def _parse(file: str, text: str, keysets: Mapping[str, list[str]]) -> _Source:
-    header = dict(_HEADER.findall(text))
+    lines = _HEADER.findall(text)
     keys: list[str] = []
-    for word in header["KEYS"].split():
+    for word in " ".join(words for name, words in lines if name == "KEYS").split():
         keys += keysets[word[1:]] if word.startswith("@") else [word]
     unknown = [name for name in keys if name not in NAMES]
     if unknown or len(set(keys)) != len(keys):
         raise ValueError(f"{file} declares keys that are unknown or named twice: {unknown or keys}")
-    return _Source(file.removesuffix(".lua"), text, tuple(keys), tuple(header.get("FLAGS", "").split()))
+    return _Source(file.removesuffix(".lua"), text, tuple(keys), tuple(dict(lines).get("FLAGS", "").split()))
 
 
 def _registration(library: str, source: _Source) -> str:

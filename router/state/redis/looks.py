@@ -5,7 +5,7 @@ A look is not one instant: what it reads in two trips may have changed between t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from router.domain.errors import NotFound, WrongState
@@ -363,13 +363,3 @@ def stream_entry(entry: Any) -> tuple[bytes, bytes]:
     """(id, body) of a stream entry; its one field is ``e``."""
     id, fields = entry
     return id, pairs(fields)[0][1]
-
-
-def plain_members(answer: Iterable[bytes]) -> list[str]:
-    """Members of a sorted set as texts, sorted."""
-    return sorted(map(text, answer))
-
-
-def timed_members(answer: Any) -> list[list[Any]]:
-    """[member, score] of a sorted set by time, sorted by member."""
-    return sorted([text(member), int(float(score))] for member, score in pairs(answer))

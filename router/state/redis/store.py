@@ -35,7 +35,7 @@ from router.domain.ports import (
 )
 from router.state import records
 from router.state.redis.client import Connections
-from router.state.redis.dump import dump_site
+from router.state.redis.dump import KINDS, decode_dump
 from router.state.redis.hints import HintReceiver
 from router.state.redis.keys import SITES
 from router.state.redis.library import load_library
@@ -113,6 +113,7 @@ class RedisStore(Looks):
         cursor: str = "",
         actor: str = "",
         why: str = "",
+        once: bool = False,
         now_ms: int | None = None,
     ) -> Claim:
         """Give the agent its next-best task (or the named one) if every invariant allows it."""
@@ -126,6 +127,7 @@ class RedisStore(Looks):
             cursor=cursor,
             actor=actor,
             why=why or None,
+            once=once or None,
         )
         checked(reply, f"task {task}")
         if reply["o"] == "NONE":
@@ -258,11 +260,20 @@ class RedisStore(Looks):
             plan=records.plan_fields(plan) if plan else None,
             defs=_packed(records.plan_queues(plan)) if plan else {},
             take_back=change.take_back,
+            reason=change.reason or None,
         )
 
-    async def revive(self, site: str, task: str, actor: str, now_ms: int | None = None) -> Change:
+    async def revive(
+        self,
+        site: str,
+        task: str,
+        actor: str,
+        reason: str = "",
+        revision: int | None = None,
+        now_ms: int | None = None,
+    ) -> Change:
         """DEAD_LETTER -> QUEUED with its attempts forgiven."""
-        return await self._change("revive", site, now_ms, task=task, actor=actor)
+        return await self._change("revive", site, now_ms, task=task, actor=actor, reason=reason, rev=revision)
 
     async def due(self, site: str, limit: int, now_ms: int | None = None) -> list[str]:
         """Tasks whose next event's time has come, earliest first."""
@@ -288,9 +299,11 @@ class RedisStore(Looks):
             etag=etag,
         )
 
-    async def delete_profile(self, site: str, agent: str, now_ms: int | None = None) -> None:
-        """Forget an agent that is disconnected and holds nothing; WrongState otherwise."""
-        checked(await self._call("delete_profile", site, now_ms, agent=agent), f"agent {agent}")
+    async def delete_profile(
+        self, site: str, agent: str, etag: int | None = None, now_ms: int | None = None
+    ) -> None:
+        """Forget an agent that is disconnected and holds nothing; WrongState otherwise, EtagMismatch if it changed."""
+        checked(await self._call("delete_profile", site, now_ms, agent=agent, etag=etag), f"agent {agent}")
 
     async def connect(
         self, site: str, agent: str, worker: str, session: str, ready: bool, now_ms: int | None = None
@@ -310,9 +323,13 @@ class RedisStore(Looks):
         """The desktop says whether its agent wants tasks."""
         return await self._agent_change("set_ready", site, now_ms, agent=agent, session=session, ready=ready)
 
-    async def set_draining(self, site: str, agent: str, draining: bool, now_ms: int | None = None) -> Agent:
-        """A supervisor lets an agent finish and receive nothing more."""
-        return await self._agent_change("set_draining", site, now_ms, agent=agent, draining=draining)
+    async def set_draining(
+        self, site: str, agent: str, draining: bool, reason: str = "", now_ms: int | None = None
+    ) -> Agent:
+        """A supervisor lets an agent finish and receive nothing more; the reason is kept as long."""
+        return await self._agent_change(
+            "set_draining", site, now_ms, agent=agent, draining=draining, reason=reason
+        )
 
     # -- telephony -----------------------------------------------------------------------------------------
     async def report(
@@ -350,10 +367,12 @@ class RedisStore(Looks):
                 cq=dict(call_queues or {}) if number == 0 else {},
             )
             touched = tuple(_task(row) for row in reply["rows"])
+            unknown = tuple(reply.get("unk", ()))
             if result is None:
-                result = ReportResult(ReportOutcome(reply["ro"]), reply["sq"], touched)
+                result = ReportResult(ReportOutcome(reply["ro"]), reply["sq"], touched, unknown)
             else:
-                result = ReportResult(result.outcome, result.sequence, result.touched + touched)
+                touched, unknown = result.touched + touched, result.unknown + unknown
+                result = ReportResult(result.outcome, result.sequence, touched, unknown)
             if reply["ro"] != ReportOutcome.APPLIED:
                 break
         assert result is not None
@@ -453,7 +472,7 @@ class RedisStore(Looks):
 
     async def dump(self, site: str) -> dict[str, Any]:
         """All that a site holds, decoded (see :mod:`router.state.redis.dump`)."""
-        return await dump_site(self._connections, site)
+        return decode_dump((await self._call("dump", site, None, **KINDS))["found"])
 
     async def now(self) -> int:
         """The store's clock."""
@@ -479,10 +498,10 @@ class RedisStore(Looks):
 
     # -- calling a transition ------------------------------------------------------------------------------
     async def _call(self, name: str, site: str, now_ms: int | None, **arguments: Any) -> Reply:
-        if site not in self._known_sites:
+        transition = self._library.transitions[name]
+        if site not in self._known_sites and not transition.read_only:
             await self._connections.send("SADD", SITES, site)
             self._known_sites.add(site)
-        transition = self._library.transitions[name]
         keys = transition.keys_of(site)
         now = "" if now_ms is None else str(now_ms)
         packed = records.pack({**arguments, "si": site})
@@ -530,7 +549,13 @@ def _slices(
 ) -> list[tuple[list[dict[str, Any]], list[str]]]:
     """What goes into each call of the report function: at most 100 agents, the unnamed ones last."""
     rows = [
-        {"id": report.agent, "st": str(report.state), "rsn": report.reason, "lv": report.leave_ms}
+        {
+            "id": report.agent,
+            "st": str(report.state),
+            "rsn": report.reason,
+            "lv": report.leave_ms,
+            "sm": report.since_ms,
+        }
         for report in agents
     ]
     work: list[tuple[dict[str, Any] | None, str]] = [(row, "") for row in rows] + [(None, id) for id in gone]

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from router.domain.model import AgentState, CommandKind, TaskState
-from router.domain.ports import Hint
-from tests.support.builders import GROUP, profile, queue_spec
+from router.domain.ports import Hint, TaskUpdate
+from tests.support.builders import GROUP, MINUTE, profile, queue_spec
 from tests.support.stage import Stage
 
 _PATIENCE_S = 5.0
@@ -173,3 +173,38 @@ async def test_a_refused_transition_sends_nothing(stage: Stage, mailbox: Mailbox
     assert (await stage.claim()).task is None
     await settle(stage, mailbox)
     assert [hint.kind for hint in mailbox.hints[before:]] == ["doc"]
+
+
+async def test_an_offer_that_ends_is_withdrawn_and_a_lease_revoked(stage: Stage, mailbox: Mailbox) -> None:
+    await stage.agent()
+    await stage.add()
+    await stage.offer()
+    await stage.cancel()
+    assert (await mailbox.until("rescind")).reason == "CANCELED"
+    await stage.active("t2")
+    await stage.cancel("t2")
+    assert (await mailbox.until("revoke")).reason == "CANCELED"
+
+
+async def test_an_offer_that_is_moved_is_withdrawn(stage: Stage, mailbox: Mailbox) -> None:
+    await stage.agent()
+    await stage.add()
+    await stage.offer()
+    await stage.store.update(stage.site, "t1", TaskUpdate(take_back=True), "sue", now_ms=stage.now)
+    assert (await mailbox.until("rescind")).reason == "TAKEN_BACK"
+
+
+async def test_an_agent_is_told_that_its_parked_task_is_gone(stage: Stage, mailbox: Mailbox) -> None:
+    await stage.park(await stage.active("t1"))
+    await stage.cancel("t1")
+    hint = await mailbox.until("revoke")
+    assert hint.task is not None
+    assert (hint.agent, hint.task.id, hint.reason) == ("ann", "t1", "CANCELED")
+    await stage.park(await stage.active("t2"), for_ms=MINUTE)
+    stage.later(MINUTE)
+    await stage.advance("t2")
+    await mailbox.until("revoke", lambda hint: hint.reason == "PARK_OVER")
+    await stage.park(await stage.active("t3", expire_ms=stage.now + MINUTE))
+    stage.later(MINUTE)
+    await stage.advance("t3")
+    await mailbox.until("revoke", lambda hint: hint.reason == "EXPIRED")

@@ -15,7 +15,7 @@ local source = t.s
 
 local function expire()
   local agent_id = t.ag
-  if source == 'PARKED' then unpark(id, t) end
+  if source == 'PARKED' then unpark(id, t, 'EXPIRED') end
   finish(t, 'EXPIRED', 'EXPIRED')
   arrow(id, t, 'expire', source, 'router', 'EXPIRED', agent_id)
 end
@@ -60,7 +60,7 @@ end
 
 function act.PARKED()
   local agent_id = t.ag
-  unpark(id, t)
+  unpark(id, t, 'PARK_OVER')
   place_for(t, agent_id)
   arrow(id, t, 'unpark', source, 'router', 'PARK_OVER', agent_id)
 end

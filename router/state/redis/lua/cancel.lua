@@ -12,10 +12,10 @@ if TERMINAL[t.s] then return refuse('WRONG_STATE', nil, t.s) end
 if A.rev and A.rev ~= t.rev then return refuse('ETAG_MISMATCH', nil, t.s) end
 local source, agent_id = t.s, t.ag
 if HELD[source] then
-  tell_holder(t, {k = 'revoke', tid = id, r = A.reason})
+  tell_taken(id, t, 'CANCELED')
   let_go(id, t)
 elseif source == 'PARKED' then
-  unpark(id, t)
+  unpark(id, t, 'CANCELED')
 end
 finish(t, 'CANCELED', A.reason)
 arrow(id, t, 'cancel', source, A.actor, A.reason, agent_id)

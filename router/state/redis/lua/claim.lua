@@ -1,6 +1,6 @@
 -- claim: QUEUED -> OFFERED (or ACTIVE for a pull or an agent that accepts everything).
 -- KEYS: @task feeds paused
--- ARGS: agent, mode = OFFER | LEASE, task = a named task or nil, cursor, actor, why
+-- ARGS: agent, mode = OFFER | LEASE, task = a named task or nil, cursor, actor, why, once (or nil)
 -- RETURNS: OK with the task; NONE with r = why none (a NoTask word) and cursor; NOT_FOUND for a named task
 -- Prevents: a task handed to two agents, to one that is not available, or past the gate (invariants 1 to 6).
 -- Cost: the agent's anchors and at most 64 looks, whatever the number of queues, tasks and agents.
@@ -9,6 +9,13 @@ local LOOKS, CHUNK = 64, 16
 local agent_id = A.agent
 local a = get_agent(agent_id)
 if not a then return {o = 'NONE', r = 'UNKNOWN_AGENT'} end
+
+-- A pull that is repeated is answered with the lease that it got.
+for held in string.gmatch(A.once and a.on or '', '%S+') do
+  local t = get_task(held)
+  if t.s ~= 'OFFERED' and t.why == A.why then return same(held) end
+end
+
 local reason, gate, firm_held = refusal(agent_id, a, A.mode)
 if reason then return {o = 'NONE', r = reason} end
 

@@ -17,6 +17,7 @@ local EVENTS_KEPT = 200000
 local HELD = {OFFERED = true, ACTIVE = true, RECALLING = true}
 local TERMINAL = {COMPLETED = true, CANCELED = true, EXPIRED = true}
 local ON_PHONE = {RINGING = true, ON_CALL = true}
+local NOT_FOR_CALLS = {RESERVED = true, OFFLINE = true}
 local BUSY = {RINGING = true, ON_CALL = true, AFTER_CALL = true}
 
 -- What each arrow of router.domain.lifecycle counts as in `totals`.
@@ -380,19 +381,20 @@ local function count_agent(is, by)
   if is.on then bump(group, 'ont', by) end
 end
 
-local function account_busy(a)
+local function account_time(a)
   if BUSY[a.st] or a.on then
     a.bs = a.bs or NOW
   elseif a.bs then
     a.bz = (a.bz or 0) + NOW - a.bs
     a.bs = nil
   end
+  if a.on or NOT_FOR_CALLS[a.st] then a.fr = nil else a.fr = a.fr or NOW end
 end
 
 local function commit_agent(id)
   local a, was = U.agent[id], U.agent_was[id]
   clean(a)
-  account_busy(a)
+  account_time(a)
   clean(a)
   local is = agent_print(id, a)
   if was.gr ~= is.gr or was.st ~= is.st or was.idle ~= is.idle or was.on ~= is.on then
@@ -652,7 +654,13 @@ local function let_go(id, t)
   return agent_id
 end
 
-local function unpark(id, t)
+-- A task that ends or moves goes from its holder: an offer is withdrawn, a lease revoked.
+local function tell_taken(id, t, reason)
+  tell_holder(t, {k = t.s == 'OFFERED' and 'rescind' or 'revoke', tid = id, r = reason})
+end
+
+local function unpark(id, t, reason)
+  tell_taken(id, t, reason)
   local a = get_agent(t.ag)
   changed_agent(t.ag)
   a.pk = without(a.pk, id)

@@ -1,13 +1,14 @@
 -- report: what an ACD says of its agents; an open offer of an agent that a call reaches is rescinded, its
 -- interruptible lease recalled, in the same step.
 -- KEYS: @task feeds callqueues
--- ARGS: src, ep, sq, snap, last, notice (ms), agents = [{id, st, rsn, lv}], gone = [ids that the snapshot may lack],
+-- ARGS: src, ep, sq, snap, last, notice (ms), agents = [{id, st, rsn, lv, sm}], gone = [ids that the snapshot may lack],
 --       more (true: a further slice of a call whose first one was applied), cq = {call queue id = figures}
--- RETURNS: OK with ro = outcome, sq = the feed's sequence, ids and rows of the tasks touched
+-- RETURNS: OK with ro = outcome, sq = the feed's sequence, rows of the tasks touched, unk = agents without a profile
 -- Prevents: old or repeated reports moving agents back (invariant 12), and an offer to an agent on a call (invariant 5).
 
 local feed = unpacked(redis.call('HGET', K.feeds, A.src))
-local touched, rows, groups = {}, {}, {}
+local touched, rows, groups, unknown = {}, {}, {}, {}
+local LONGEST = 86400000 -- a state that began earlier counts from then
 
 local function digits(text)
   local number = string.match(text, '^%d+$')
@@ -60,23 +61,24 @@ local function interrupt(a)
   end
 end
 
-local function enter(id, a, state)
+local function enter(id, a, state, since)
+  since = since > 0 and math.max(NOW - LONGEST, math.min(NOW, since)) or NOW
   if a.st == 'OFFLINE' then
     a.li, a.bz = NOW, nil
   end
-  a.st, a.sm = state, NOW
-  if state == 'AVAILABLE' and not a.on then a.is = NOW end
+  a.st, a.sm = state, since
+  if state == 'AVAILABLE' and not a.on then a.is = since end
   if a.gr then groups[a.gr] = true end
   interrupt(a)
   if state == 'OFFLINE' and standing_command(id) then U.command[id] = false end
 end
 
-local function apply(id, state, reason, leave, mark)
+local function apply(id, state, reason, leave, mark, since)
   local a = get_agent(id)
   changed_agent(id)
   local kept = a.src == A.src and a.sn or nil  -- a mark of another source's snapshot means nothing here
   a.src, a.rsn, a.lv, a.sn = A.src, reason, leave, mark or kept
-  if a.st ~= state then enter(id, a, state) end
+  if a.st ~= state then enter(id, a, state, since or 0) end
 end
 
 local outcome = standing()
@@ -88,7 +90,11 @@ local mark = A.snap and A.ep .. ':' .. whole(A.sq) or nil
 redis.call('HSET', K.feeds, A.src, cmsgpack.pack(clean({ep = A.ep, sq = A.sq, at = NOW, op = not A.last and 1 or nil})))
 for _, row in ipairs(A.agents) do
   local a = get_agent(row.id)
-  if a and is_ours(a) then apply(row.id, row.st, row.rsn, row.lv, mark) end
+  if not a then
+    unknown[#unknown + 1] = row.id
+  elseif is_ours(a) then
+    apply(row.id, row.st, row.rsn, row.lv, mark, row.sm)
+  end
 end
 for _, id in ipairs(A.gone) do
   local a = get_agent(id)
@@ -105,4 +111,4 @@ if #names == 0 and next(A.cq) then names[1] = '' end
 for i, name in ipairs(names) do U.report[i] = {k = 'report', gr = name, src = A.src} end
 commit()
 for i, id in ipairs(touched) do rows[i] = told(id) end
-return {o = 'OK', ro = outcome, sq = A.sq, rows = rows}
+return {o = 'OK', ro = outcome, sq = A.sq, rows = rows, unk = unknown}

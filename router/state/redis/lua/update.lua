@@ -1,6 +1,6 @@
 -- update: what the submitter said changes; a waiting task moves to its new place, a held one keeps its holder unless taken back.
 -- KEYS: @task
--- ARGS: task, actor, rev (or nil), sp = packed spec or nil, set = routing fields or nil (empty ones erase),
+-- ARGS: task, actor, reason (or nil), rev (or nil), sp = packed spec or nil, set = routing fields or nil (empty ones erase),
 --       plan = {o, pl} or nil, defs = {queue id = packed definition}, take_back
 -- RETURNS: OK with the task; NOT_FOUND, ETAG_MISMATCH, WRONG_STATE
 -- Prevents: a lost update, and a task that waits in a queue it no longer belongs to.
@@ -19,10 +19,10 @@ end
 local function taken_back(source)
   local agent_id = t.ag
   if HELD[source] then
-    tell_holder(t, {k = 'revoke', tid = id, r = 'TAKEN_BACK'})
+    tell_taken(id, t, 'TAKEN_BACK')
     let_go(id, t)
   else
-    unpark(id, t)
+    unpark(id, t, 'TAKEN_BACK')
   end
   return agent_id
 end
@@ -46,5 +46,5 @@ elseif A.take_back then
   taken_back(source)
   place(t, not targets_agent())
 end
-arrow(id, t, 'update', source, A.actor, reason, agent_id)
+arrow(id, t, 'update', source, A.actor, A.reason or reason, agent_id)
 return done(id)
