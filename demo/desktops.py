@@ -91,6 +91,7 @@ class Desktop(AgentHandlers):
         """An offer is gone."""
         self._book.rescinded += 1
         self._book.unreserved.pop(fence, None)
+        self._book.beside_a_call.pop((self.agent, task), None)
         self.desk.rescind(task)
         self._wake.set()
 
@@ -128,7 +129,7 @@ class Desktop(AgentHandlers):
     def called(self) -> None:
         """A call reaches this agent's telephone."""
         if self.desk.state in (DeskState.WORKING, DeskState.WRAPPING_UP) and self.desk.task is not None:
-            # Unless the task is taken away and the message is under way: then it is taken off the list again.
+            # Unless the task is withdrawn and the message is under way: then it is taken off the list again.
             self._book.beside_a_call[self.agent, self.desk.task] = self._clock.now()
 
     def _check_offer(self, offer: common_pb2.Offer) -> None:
@@ -186,6 +187,7 @@ class Desktop(AgentHandlers):
 
     def _refused(self, action: Action, error: ApiError) -> None:
         """The task has gone elsewhere, or the answer never came."""
+        self._book.beside_a_call.pop((self.agent, action.task), None)
         self._book.refused[f"{action.kind.lower()}: {error.reason or error.code.name}"] += 1
         if error.outcome is Outcome.UNKNOWN and action.kind is ActionKind.COMPLETE:
             self._book.unsure.append(short(action.task))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import uuid
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
@@ -85,6 +86,7 @@ class Performance:
             if answer.error is not None:
                 raise answer.error
             self.submitted.append(answer.submission.task_id)
+        self.watcher.figures = await self.supervisor.figures()
 
     async def _set_policy(self) -> None:
         text = policy_text(CALL_QUEUE, self.day.options.target, self.scale)
@@ -103,6 +105,9 @@ class Performance:
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(desktop.run()) for desktop in self.desktops]
             await asyncio.gather(*(desktop.session.wait_connected(10.0) for desktop in self.desktops))
+            # A full collection in mid-day would hold everybody up; what exists by now stays anyway.
+            gc.collect()
+            gc.freeze()
             self.clock.restart()
             coming = group.create_task(self._submit_what_comes())
             running += [group.create_task(part) for part in self._parts(screen)]

@@ -43,7 +43,6 @@ def _durations(timers: Timers) -> dict[str, float]:
         "nowcast_half_life_s": timers.half_life_s,
         "shortage_lookahead_s": timers.lookahead_s,
         "hysteresis_hold_s": timers.hysteresis_hold_s,
-        "resume_window_s": timers.resume_window_s,
         "update_interval_s": timers.update_every_s,
         "stale_after_s": timers.stale_after_s,
     }

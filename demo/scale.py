@@ -81,7 +81,8 @@ class Timers:
 
     The fields up to `update_every_s` are simulated durations of the control law and shrink with the speed;
     `offer_timeout_s` and `stale_after_s` guard real processes, so `on_the_wall` never lets them fall under
-    `FLOOR_S`, however fast the day runs.
+    `FLOOR_S`, however fast the day runs; and `recall_slack_s` never under the milliseconds by which real
+    processes come late, as long as that is a small part of the target.
     """
 
     tau_s: float = 20.0
@@ -107,8 +108,12 @@ class Timers:
         scaled = {f.name: scale.wall_s(getattr(self, f.name)) for f in fields(self)}
         for name in _GUARDS:
             scaled[name] = max(FLOOR_S, scaled[name])
+        jitter_s = min(JITTER_S, _MOST_OF_TARGET * scaled["tau_s"])
+        scaled["recall_slack_s"] = max(jitter_s, scaled["recall_slack_s"])
         return Timers(**scaled)
 
 
 FLOOR_S = 2.0
+JITTER_S = 0.012
+_MOST_OF_TARGET = 0.25
 _GUARDS = ("offer_timeout_s", "stale_after_s")

@@ -91,7 +91,7 @@ def work_type(kind: Kind, scale: Scale, timers: Timers) -> tasks_pb2.WorkType:
         lease_duration=duration(_LEASE_S),
         relaxation=_relaxation(kind, scale),
         decline_exclusion=duration(scale.wall_s(300.0)),
-        resume_window=duration(scale.wall_s(120.0)),
+        resume_window=duration(timers.resume_window_s),
         guidance=kind.guidance,
     )
 

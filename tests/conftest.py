@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,20 @@ async def store(store_url: str | None) -> AsyncIterator[DumpStore]:
     """An open store of the kind."""
     async with opened(store_url) as opened_store:
         yield opened_store
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of a parallel run hands over what it counted."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["steps"] = steps.export()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """The reporting process takes over what a worker counted."""
+    if "steps" in getattr(node, "workeroutput", {}):
+        steps.add(node.workeroutput["steps"])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

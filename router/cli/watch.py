@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Annotated
 
 import typer
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
@@ -20,7 +20,7 @@ from clients.supervisor import Supervisor
 from clients.values import seconds
 from router.cli.common import SUPERVISOR, run
 from router.cli.inputs import span_s
-from router.cli.output import agent_state, clock, console, duration, gate_mode, print_json, say, task_state
+from router.cli.output import agent_state, clock, duration, gate_mode, print_json, say, task_state
 from router.v1 import common_pb2, supervision_pb2
 
 
@@ -57,7 +57,7 @@ def watch(
 
 
 def _screen(*, live: bool) -> contextlib.AbstractContextManager[Live | None]:
-    return Live(console=console(), auto_refresh=False) if live else contextlib.nullcontext()
+    return Live(console=Console(highlight=False), auto_refresh=False) if live else contextlib.nullcontext()
 
 
 def one_line(figures: supervision_pb2.Figures) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
 
 from router.dispatch.caller import AGENT, Caller
+from router.dispatch.held import recalls_of, tasks_of
 from router.dispatch.signals import Signals, set_within
-from router.domain.errors import NotFound, WrongState
-from router.domain.model import Agent, AgentProfile, ClaimMode, NoTask, Task
-from router.domain.ports import Claim, Clock, Store
+from router.domain.errors import NotFound, NotHolder, RouterError, Superseded, WrongState
+from router.domain.lifecycle import TRANSITIONS
+from router.domain.model import Agent, AgentProfile, ClaimMode, NoTask, Task, TaskState, TaskTransition
+from router.domain.ports import Change, Claim, Clock, Store
 
 MAX_PARKED = 20
 PARK_MS = 3_600_000
@@ -16,6 +20,19 @@ PARK_MS = 3_600_000
 _POLL_S = 2.0
 _WALKS = 50
 """Continuations of one claim's walk: 50 x 64 candidates."""
+_HAND_OVERS = ("offer", "pull", "resume")
+_END_A_HOLDING = ("decline", "release", "park")
+
+Lease = tuple[str, int]
+"""A task's id and the fence of its hand-over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What became of leases at a sign of life, and the recalls to obey with the steps that asked for them."""
+
+    answers: tuple[tuple[Lease, Task | RouterError], ...]
+    recalled: tuple[tuple[Task, TaskTransition | None], ...]
 
 
 class Agents:
@@ -46,30 +63,35 @@ class Agents:
         """Agents by id, in pages."""
         return await self._store.agents(caller.site, cursor, limit)
 
-    async def delete_agent(self, caller: Caller, id: str) -> None:
+    async def delete_agent(self, caller: Caller, id: str, etag: int | None = None) -> None:
         """Forget an agent that is disconnected and holds nothing."""
-        await self._store.delete_profile(caller.site, id)
+        await self._store.delete_profile(caller.site, id, etag)
 
-    # -- holding ---------------------------------------------------------------------------------------
+    # -- holding: what is repeated with its fence answers the same -------------------------------------
     async def accept(self, caller: Caller, task: str, fence: int) -> Task:
         """Turn an offer into a lease."""
-        return (await self._store.accept(caller.site, task, caller.id, fence)).task
+        done = self._store.accept(caller.site, task, caller.id, fence)
+        return await self._act(caller, "accept", task, fence, done)
 
     async def decline(self, caller: Caller, task: str, fence: int, reason: str) -> Task:
         """Refuse an offer; the task goes to somebody else."""
-        return (await self._store.decline(caller.site, task, caller.id, fence, reason)).task
+        done = self._store.decline(caller.site, task, caller.id, fence, reason)
+        return await self._act(caller, "decline", task, fence, done)
 
     async def checkpoint(self, caller: Caller, task: str, fence: int, data: bytes) -> Task:
         """Save progress."""
-        return (await self._store.checkpoint(caller.site, task, caller.id, fence, data)).task
+        done = self._store.checkpoint(caller.site, task, caller.id, fence, data)
+        return await self._act(caller, "checkpoint", task, fence, done)
 
     async def extend(self, caller: Caller, task: str, fence: int, lease_ms: int) -> Task:
         """Renew the lease."""
-        return (await self._store.extend(caller.site, task, caller.id, fence, lease_ms)).task
+        done = self._store.extend(caller.site, task, caller.id, fence, lease_ms)
+        return await self._act(caller, "extend", task, fence, done)
 
     async def complete(self, caller: Caller, task: str, fence: int, result: bytes, outcome: str) -> Task:
         """End a task as done."""
-        return (await self._store.complete(caller.site, task, caller.id, fence, result, outcome)).task
+        done = self._store.complete(caller.site, task, caller.id, fence, result, outcome)
+        return await self._act(caller, "complete", task, fence, done)
 
     async def park(self, caller: Caller, task: str, fence: int, until_ms: int | None) -> Task:
         """Set a task aside for this agent."""
@@ -77,30 +99,74 @@ class Agents:
         if len(agent.parked) >= MAX_PARKED and task not in agent.parked:
             raise WrongState(f"{MAX_PARKED} tasks are parked already; resume one first", "TOO_MANY_PARKED")
         until = self._clock.now_ms() + PARK_MS if until_ms is None else until_ms
-        return (await self._store.park(caller.site, task, caller.id, fence, until)).task
+        done = self._store.park(caller.site, task, caller.id, fence, until)
+        return await self._act(caller, "park", task, fence, done)
 
     async def resume(self, caller: Caller, task: str, fence: int) -> Task:
         """Take a parked task up again."""
-        return (await self._store.resume(caller.site, task, caller.id, fence)).task
+        done = self._store.resume(caller.site, task, caller.id, fence)
+        return await self._act(caller, "resume", task, fence, done)
 
     async def release(self, caller: Caller, task: str, fence: int, reason: str, data: bytes | None) -> Task:
         """Hand a task back: obey a recall, or give up."""
-        return (await self._store.release(caller.site, task, caller.id, fence, reason, data)).task
+        done = self._store.release(caller.site, task, caller.id, fence, reason, data)
+        return await self._act(caller, "release", task, fence, done)
+
+    async def _act(self, caller: Caller, name: str, task: str, fence: int, work: Awaitable[Change]) -> Task:
+        """Do one act of a holder. A refusal tells who has the task now; of a repeat there is none."""
+        try:
+            return (await work).task
+        except (Superseded, NotHolder, WrongState) as refusal:
+            now = await self._store.task(caller.site, task)
+            if await self._done_before(caller, name, now, fence):
+                return now
+            raise _explained(refusal, name, now, fence) from None
+
+    async def _done_before(self, caller: Caller, name: str, task: Task, fence: int) -> bool:
+        """Whether the agent has done this under this fence, and no other hand-over has come since."""
+        steps = await self._store.history(caller.site, task.id)
+        mine = [(step.name, step.fence) for step in steps if step.actor == caller.actor]
+        if name in _END_A_HOLDING:
+            return (name, fence) in mine and task.fence == fence
+        if name != "resume":
+            return False
+        since = [step.name for step in steps if step.fence > fence and step.name in _HAND_OVERS]
+        return ("park", fence) in mine and ("resume", task.fence) in mine and since == ["resume"]
 
     async def set_ready(self, caller: Caller, session: str, ready: bool) -> Agent:
         """The desktop says whether its agent wants tasks."""
         return await self._store.set_ready(caller.site, caller.id, session, ready)
 
-    async def heartbeat(self, caller: Caller, leases: dict[str, int] | None = None) -> Agent:
-        """The desktop lives: renew the leases named (task id -> fence); those that ended are not among ``held``."""
-        renewals = [self._store.extend(caller.site, t, caller.id, f, 0) for t, f in (leases or {}).items()]
-        await asyncio.gather(*renewals, return_exceptions=True)
-        return await self._store.agent(caller.site, caller.id)
+    async def renew(self, caller: Caller, leases: Sequence[Lease] = ()) -> Renewal:
+        """The desktop lives: renew the leases named, or all of the agent, together. Recalled ones are told instead."""
+        agent = await self._store.agent(caller.site, caller.id)
+        held = [
+            task for task in await tasks_of(self._store, caller.site, agent.held) if task.agent == caller.id
+        ]
+        recalled = {task.id: task for task in held if task.state is TaskState.RECALLING}
+        active = [(task.id, task.fence) for task in held if task.state is TaskState.ACTIVE]
+        wanted = [lease for lease in leases or active if lease[0] not in recalled]
+        answers = await asyncio.gather(*(self._renewed(caller, *lease) for lease in wanted))
+        steps = await recalls_of(self._store, caller.site, recalled.values())
+        return Renewal(
+            tuple(zip(wanted, answers, strict=True)),
+            tuple((task, steps.get(id)) for id, task in recalled.items()),
+        )
+
+    async def _renewed(self, caller: Caller, task: str, fence: int) -> Task | RouterError:
+        try:
+            return await self.extend(caller, task, fence, 0)
+        except RouterError as error:
+            return error
 
     # -- pull ------------------------------------------------------------------------------------------
-    async def get_next(self, caller: Caller, wait_ms: int = 0) -> Claim:
-        """Lease the next-best task at once, or as soon as one can be had within ``wait_ms``."""
-        claim = await self._pull(caller)
+    async def get_next(self, caller: Caller, wait_ms: int = 0, request_id: str = "") -> Claim:
+        """Lease the next-best task at once, or as soon as one can be had within ``wait_ms``.
+
+        Repeated with its request id it answers the same lease, as long as the agent holds it.
+        """
+        why = f"pulled by the agent (request {request_id})" if request_id else "pulled by the agent"
+        claim = await self._pull(caller, why, bool(request_id))
         if claim.task or wait_ms <= 0:
             return claim
         deadline = self._clock.monotonic() + wait_ms / 1000
@@ -108,20 +174,38 @@ class Agents:
             while claim.task is None and (left := deadline - self._clock.monotonic()) > 0:
                 await set_within(changed, min(left, _POLL_S))
                 changed.clear()
-                claim = await self._pull(caller)
+                claim = await self._pull(caller, why, bool(request_id))
         return claim
 
-    async def _pull(self, caller: Caller) -> Claim:
-        return await walk(
-            self._store, caller.site, caller.id, ClaimMode.LEASE, caller.actor, "pulled by the agent"
+    async def _pull(self, caller: Caller, why: str, once: bool) -> Claim:
+        return await walk(self._store, caller.site, caller.id, ClaimMode.LEASE, caller.actor, why, once)
+
+
+def _explained(refusal: RouterError, name: str, task: Task, fence: int) -> RouterError:
+    """The refusal in words that say what to do, with the facts."""
+    where = f"it is {task.state.value}" + (f" with agent {task.agent}" if task.agent else "")
+    message = refusal.message
+    if isinstance(refusal, Superseded):
+        message = (
+            f"fence {fence} of task {task.id} is not the live one ({task.fence}), {where}: stop working on it"
         )
+    elif isinstance(refusal, NotHolder):
+        message = f"task {task.id} is not yours, {where}"
+    elif refusal.reason == WrongState.reason:
+        needed = " or ".join(sorted(state.value for state in TRANSITIONS[name][0]))
+        message = f"task {task.id} cannot do {name}: {where}, it would have to be {needed}"
+    facts = {"state": task.state.value, "holder": task.agent, "current_fence": str(task.fence)}
+    told = {key: value for key, value in facts.items() if value}
+    return type(refusal)(message, refusal.reason, **{**refusal.metadata, **told})
 
 
-async def walk(store: Store, site: str, agent: str, mode: ClaimMode, actor: str, why: str) -> Claim:
+async def walk(
+    store: Store, site: str, agent: str, mode: ClaimMode, actor: str, why: str, once: bool = False
+) -> Claim:
     """Claim, and go on where a walk stopped at its bound; the agent's shelves are finite."""
     cursor = ""
     for _ in range(_WALKS):
-        claim = await store.claim(site, agent, mode, cursor=cursor, actor=actor, why=why)
+        claim = await store.claim(site, agent, mode, cursor=cursor, actor=actor, why=why, once=once)
         if claim.reason != NoTask.MORE:
             return claim
         cursor = claim.cursor

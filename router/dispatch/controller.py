@@ -286,7 +286,10 @@ class Controller:
             return
         self._told_at = now
         figures = LeaderFigures(
-            decision.required_service_level, decision.rate_per_s * 3600, tuple(self.meter.reactions_s)
+            decision.required_service_level,
+            decision.rate_per_s * 3600,
+            tuple(self.meter.reactions_s),
+            self.meter.measures.task.mean_s,
         )
         if (text := figures.to_text()) != self._told:
             self._told = text

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from router.dispatch.figures import dedicated_state, every_agent
 from router.dispatch.group_view import GroupView, look
+from router.dispatch.leader_figures import leader_figures
 from router.dispatch.policy_book import PolicyBook
-from router.domain.model import ENDED_STATES, Agent, AgentState, NoTask, Task, TaskState
+from router.domain.errors import NotFound, WrongState
+from router.domain.model import ENDED_STATES, Agent, AgentState, Gate, NoTask, Task, TaskState, TaskTransition
 from router.domain.ports import Clock, QueueFigures, Store
 from router.domain.routing import QueueSpec
 
-_LISTED = 10
+MOST_LISTED = 50
+_TRIES = 3
+"""Looks at a task that moves while it is looked at."""
+_PULL, _ASSIGNED, _LONGEST_IDLE = "pull", "assigned", "longest_idle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,8 @@ class Condition:
 class Explanation:
     """Why something is as it is. ``nearest``: the failing condition that is nearest to being met.
 
-    ``agents``: (agent, its first failing condition), nearest first, at most ten.
+    ``agents``: (agent, its first failing condition), nearest first, at most MOST_LISTED. ``task``: the one that an
+    agent's explanation is about. ``pull``: why the agent would get nothing by asking now (None: it would get a task).
     """
 
     subject: str
@@ -45,17 +51,50 @@ class Explanation:
     summary: str
     conditions: tuple[Condition, ...] = ()
     nearest: Condition | None = None
-    decision: Mapping[str, str] = field(default_factory=dict)
+    decision: Decision | None = None
     agents: tuple[tuple[str, Condition | None], ...] = ()
+    task: str = ""
+    pull: NoTask | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a hand-over was or would be based on. None: not known, or not for this agent."""
+
+    group: str
+    policy_version: int
+    at_ms: int
+    agent_choice: str
+    gate: Gate | None = None
+    idle: int | None = None
+    on_tasks: int | None = None
+    data_age_ms: int | None = None
+    urgency: float | None = None
+    ahead: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a queued task waits."""
+    """Where a queued task waits. ``urgency`` None: it came back from an agent and goes first."""
 
     queue: QueueSpec
     ahead: int
     paused: str
+    urgency: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """What is known of a blending group now. ``task_ms``: how long a task takes on average."""
+
+    view: GroupView
+    version: int
+    agent_choice: str
+    task_ms: int
+
+
+class _Moved(Exception):
+    """The task moved while it was looked at."""
 
 
 class Explain:
@@ -68,48 +107,73 @@ class Explain:
 
     async def task(self, site: str, task_id: str) -> Explanation:
         """Why the task is with its agent, or why it is with nobody."""
-        task = await self._store.task(site, task_id)
-        if task.state in ENDED_STATES:
-            words = f"Task {task.id} has ended: {task.state.value.lower()}"
-            return Explanation(task.id, "ENDED", f"{words} ({task.end_reason or 'no reason given'}).")
-        if task.state is TaskState.SCHEDULED:
-            due = Condition("scheduled", False, "The task is not due yet.", _when(task.deadline_ms), "now")
-            return Explanation(
-                task.id, "SCHEDULED", f"Task {task.id} is scheduled for {due.needed}.", (due,), due
-            )
-        if task.state is not TaskState.QUEUED:
-            return await self._held(site, task)
-        return await self._waiting(site, task)
+        for _ in range(_TRIES):
+            try:
+                return await self._task(site, await self._store.task(site, task_id))
+            except _Moved:
+                continue
+        raise WrongState(f"task {task_id} moves too fast to be explained; ask again")
 
-    async def agent(self, site: str, agent_id: str) -> Explanation:
-        """What the agent does, or why it has no task."""
+    async def _task(self, site: str, task: Task) -> Explanation:
+        if task.state is TaskState.QUEUED:
+            return await self._waiting(site, task)
+        return _not_due(task) or await self._held(site, task)
+
+    async def agent(self, site: str, agent_id: str, task_id: str = "") -> Explanation:
+        """What the agent does, or why it has no task; with a task, how it stands for that one."""
         agent = await self._store.agent(site, agent_id)
+        if task_id:
+            return await self._agent_for(site, agent, task_id)
+        group = (await self._groups(site, [agent])).get(agent.profile.blending_group)
+        conditions = self._conditions_of_agent(agent, group)
         if agent.held:
-            held = await self._held(site, await self._store.task(site, agent.held[0]))
-            return Explanation(agent_id, held.verdict, held.summary, held.conditions, None, held.decision)
-        views = await self._views(site, [agent])
-        conditions = self._conditions_of_agent(agent, views.get(agent.profile.blending_group))
+            held = await self._held_by(site, agent)
+            if held:
+                return replace(held, subject=agent_id, pull=_pull_refusal(agent, conditions))
+        decision = self._decision(agent, group)
         failing = _first_failing(conditions)
+        found = sum(queue.depth for queue in await self._queues(site) if _open_to(agent, queue))
+        pull = _pull_refusal(agent, conditions) or (None if found else NoTask.NO_TASK)
+        if failing is None and not found:
+            failing = Condition("work", False, "Nothing is queued that this agent may do.", verdict="NO_TASK")
+            conditions = (*conditions, failing)
         if failing:
-            summary = f"Agent {agent_id} gets no task: {failing.detail}"
-            return Explanation(agent_id, failing.verdict, summary, conditions, failing)
-        waiting = [
-            queue for queue in await self._queues(site) if _serves(agent, queue.spec) and not queue.paused
-        ]
-        found = sum(queue.depth for queue in waiting)
-        if not found:
-            none = Condition("work", False, "Nothing is queued that this agent may do.", verdict="NO_TASK")
-            return Explanation(
-                agent_id,
-                "NO_TASK",
-                f"Agent {agent_id} gets no task: {none.detail}",
-                (*conditions, none),
-                none,
-            )
+            words = f"Agent {agent_id} gets no task: {failing.detail}"
+            return Explanation(agent_id, failing.verdict, words, conditions, failing, decision, pull=pull)
         words = f"Agent {agent_id} can be given one of {found} queued tasks at any moment."
-        return Explanation(agent_id, "IMMINENT", words, conditions)
+        return Explanation(agent_id, "IMMINENT", words, conditions, None, decision, pull=pull)
+
+    async def _agent_for(self, site: str, agent: Agent, task_id: str) -> Explanation:
+        for _ in range(_TRIES):
+            task = await self._store.task(site, task_id)
+            try:
+                found = await self._agent_for_task(site, agent, task)
+            except _Moved:
+                continue
+            return replace(found, subject=agent.profile.id, task=task_id)
+        raise WrongState(f"task {task_id} moves too fast to be explained; ask again")
+
+    async def _agent_for_task(self, site: str, agent: Agent, task: Task) -> Explanation:
+        if task.state is not TaskState.QUEUED:
+            told = _not_due(task) or await self._held(site, task)
+            return replace(told, pull=NoTask.NOT_QUEUED)
+        place = await self._place(site, task)
+        group = (await self._groups(site, [agent])).get(agent.profile.blending_group)
+        conditions = (_not_paused(place), *self._conditions(task, place, agent, group))
+        failing = _first_failing(conditions)
+        decision = self._decision(agent, group, place)
+        told = _explained(task, conditions, failing, (), decision)
+        summary = f"Agent {agent.profile.id} does not get task {task.id}: {failing.detail}" if failing else told.summary
+        return replace(told, summary=summary, pull=_pull_refusal(agent, conditions))
 
     # -- a task with somebody --------------------------------------------------------------------------
+    async def _held_by(self, site: str, agent: Agent) -> Explanation | None:
+        try:
+            task = await self._store.task(site, agent.held[0])
+        except NotFound:
+            return None
+        return replace(await self._held(site, task), task=task.id) if task.agent == agent.profile.id else None
+
     async def _held(self, site: str, task: Task) -> Explanation:
         history = await self._store.history(site, task.id)
         handed = next((t for t in reversed(history) if t.name in ("offer", "pull", "resume")), None)
@@ -122,45 +186,59 @@ class Explain:
             )
         why = task.why or "no reason was recorded"
         conditions.append(Condition("why", True, why))
-        decision = {"policy_version": str(task.policy_version), "why": why}
-        if handed:
-            decision["decision_ms"] = str(handed.at_ms)
+        decision = await self._decision_made(site, task, handed) if handed else None
+        best = "" if decision and decision.agent_choice == _ASSIGNED else (
+            "it was the most urgent task that the agent may do when it was handed over, "
+        )
         summary = (
             f"Agent {task.agent} has task {task.id} ({task.state.value.lower()}, fence {task.fence}): "
-            f"it was the most urgent task that the agent may do when it was handed over, by policy version "
-            f"{task.policy_version}: {why}."
+            f"{best}by policy version {task.policy_version}: {why}."
         )
         return Explanation(task.id, "ASSIGNED", summary, tuple(conditions), None, decision)
+
+    async def _decision_made(self, site: str, task: Task, handed: TaskTransition) -> Decision:
+        """What is recorded of a hand-over that was made."""
+        group = (await self._store.agent(site, task.agent)).profile.blending_group
+        choice = _PULL if handed.name in ("pull", "resume") else _LONGEST_IDLE
+        if handed.actor.startswith("supervisor:"):
+            choice = _ASSIGNED
+        elif group and choice != _PULL:
+            version, document = await self._book.active(site, group)
+            choice = document.agent_choice.value if version == task.policy_version else ""
+        return Decision(group, task.policy_version, handed.at_ms, choice)
 
     # -- a task with nobody ----------------------------------------------------------------------------
     async def _waiting(self, site: str, task: Task) -> Explanation:
         place = await self._place(site, task)
         if place.paused:
-            paused = Condition("not_paused", False, f"The queue is paused: {place.paused}.", verdict="PAUSED")
+            paused = _not_paused(place)
             return _explained(task, [paused], paused, ())
         agents = [agent async for agent in every_agent(self._store, site)]
-        views = await self._views(site, agents)
-        now_ms = self._clock.now_ms()
-        looked = [
-            (a, self._conditions(task, place, a, views.get(a.profile.blending_group), now_ms)) for a in agents
-        ]
+        groups = await self._groups(site, agents)
+        looked = [(a, self._conditions(task, place, a, groups.get(a.profile.blending_group))) for a in agents]
         if not looked:
             nobody = Condition(
                 "agent", False, "The site has no agents.", "an agent", "none", verdict="NO_SKILLED_AGENT"
             )
             return _explained(task, [nobody], nobody, ())
         looked.sort(key=lambda item: (-_progress(item[1]), item[0].profile.id))
-        near = tuple((agent.profile.id, _first_failing(conditions)) for agent, conditions in looked[:_LISTED])
-        conditions = looked[0][1]
-        return _explained(task, conditions, _first_failing(conditions), near, place.ahead)
+        near = tuple((agent.profile.id, _first_failing(conditions)) for agent, conditions in looked[:MOST_LISTED])
+        nearest, conditions = looked[0]
+        decision = self._decision(nearest, groups.get(nearest.profile.blending_group), place)
+        return _explained(task, conditions, _first_failing(conditions), near, decision)
 
     async def _place(self, site: str, task: Task) -> _Place:
-        queues = {queue.id: queue for queue in await self._queues(site)}
-        queue = queues[task.queue]
+        queue = next((queue for queue in await self._queues(site) if queue.id == task.queue), None)
+        if queue is None:
+            raise _Moved
         paused = await self._store.paused(site)
         why = paused.get(f"wt:{queue.spec.work_type}") or paused.get(f"q:{task.queue.rstrip('!')}") or ""
         stopped = (why or "no reason given") if queue.paused else ""
-        return _Place(queue.spec, await self._store.position(site, task.id), stopped)
+        urgency = None if queue.front else queue.spec.curve.at(self._clock.now_ms() - task.origin_ms)
+        try:
+            return _Place(queue.spec, await self._store.position(site, task.id), stopped, urgency)
+        except WrongState:
+            raise _Moved from None
 
     async def _queues(self, site: str) -> list[QueueFigures]:
         found: list[QueueFigures] = []
@@ -171,28 +249,53 @@ class Explain:
             if not cursor:
                 return found
 
-    async def _views(self, site: str, agents: Iterable[Agent]) -> dict[str, GroupView]:
-        groups = sorted({agent.profile.blending_group for agent in agents} - {""})
-        now_ms = self._clock.now_ms()
-        documents = [(await self._book.active(site, group))[1] for group in groups]
-        views = await asyncio.gather(
-            *(look(self._store, site, g, d, now_ms) for g, d in zip(groups, documents, strict=True))
+    async def _groups(self, site: str, agents: Iterable[Agent]) -> dict[str, _Group]:
+        names = sorted({agent.profile.blending_group for agent in agents} - {""})
+        groups = await asyncio.gather(*(self._group(site, name) for name in names))
+        return dict(zip(names, groups, strict=True))
+
+    async def _group(self, site: str, name: str) -> _Group:
+        version, document = await self._book.active(site, name)
+        view, leader = await asyncio.gather(
+            look(self._store, site, name, document, self._clock.now_ms()),
+            leader_figures(self._store, site, name),
         )
-        return dict(zip(groups, views, strict=True))
+        task_s = document.prior_task_s if leader.task_s is None else leader.task_s
+        return _Group(view, version, document.agent_choice.value, round(task_s * 1000))
+
+    def _decision(self, agent: Agent, group: _Group | None, place: _Place | None = None) -> Decision:
+        """What a hand-over to this agent would be based on now."""
+        urgency, ahead = (place.urgency, place.ahead) if place else (None, None)
+        now_ms = self._clock.now_ms()
+        if group is None:
+            return Decision("", 0, now_ms, _LONGEST_IDLE, urgency=urgency, ahead=ahead)
+        view = group.view
+        return Decision(
+            agent.profile.blending_group,
+            group.version,
+            now_ms,
+            group.agent_choice,
+            view.gate,
+            view.figures.idle,
+            view.figures.on_tasks,
+            view.feed_age_ms,
+            urgency,
+            ahead,
+        )
 
     def _conditions(
-        self, task: Task, place: _Place, agent: Agent, view: GroupView | None, now_ms: int
+        self, task: Task, place: _Place, agent: Agent, group: _Group | None
     ) -> tuple[Condition, ...]:
         """Everything that must hold for this agent to get this task, in the order in which it is asked."""
         return (
             *_target_conditions(place.queue, agent),
             *_skill_conditions(place.queue, agent),
-            _exclusion(task, agent, now_ms),
-            *self._conditions_of_agent(agent, view, task.interruptible),
+            _exclusion(task, agent, self._clock.now_ms()),
+            *self._conditions_of_agent(agent, group, task.interruptible),
         )
 
     def _conditions_of_agent(
-        self, agent: Agent, view: GroupView | None, interruptible: bool = True
+        self, agent: Agent, group: _Group | None, interruptible: bool = True
     ) -> tuple[Condition, ...]:
         id = agent.profile.id
         conditions = [
@@ -203,15 +306,52 @@ class Explain:
                 verdict="NOT_CONNECTED",
             ),
             Condition("ready", agent.ready, f"Agent {id} is not ready for tasks.", verdict="NOT_AVAILABLE"),
-            Condition(
-                "not_draining", not agent.draining, f"Agent {id} is being drained.", verdict="DRAINING"
-            ),
+            Condition("not_draining", not agent.draining, _drained(agent), verdict="DRAINING"),
             _availability(agent),
             _capacity(agent),
         ]
-        if agent.profile.blending_group and view:
-            conditions += _gate_conditions(view, self._clock.now_ms(), interruptible)
+        now_ms = self._clock.now_ms()
+        conditions.append(_staying(agent, group.task_ms if group else 0, now_ms))
+        if group:
+            conditions += _gate_conditions(group.view, now_ms, interruptible)
+            conditions.insert(-2, _rested(agent, group.view.gate, now_ms))
         return tuple(_worded(condition) for condition in conditions)
+
+
+def _not_due(task: Task) -> Explanation | None:
+    """A task that has ended, or is not to begin yet."""
+    if task.state in ENDED_STATES:
+        words = f"Task {task.id} has ended: {task.state.value.lower()}"
+        return Explanation(task.id, "ENDED", f"{words} ({task.end_reason or 'no reason given'}).")
+    if task.state is not TaskState.SCHEDULED:
+        return None
+    due = Condition("scheduled", False, "The task is not due yet.", _when(task.deadline_ms), "now")
+    return Explanation(task.id, "SCHEDULED", f"Task {task.id} is scheduled for {due.needed}.", (due,), due)
+
+
+def _not_paused(place: _Place) -> Condition:
+    if place.paused:
+        return Condition("not_paused", False, f"The queue is paused: {place.paused}.", verdict="PAUSED")
+    return Condition("not_paused", True, "The queue is not paused.")
+
+
+def _drained(agent: Agent) -> str:
+    why = f": {agent.drain_reason}" if agent.drain_reason else ""
+    return f"Agent {agent.profile.id} is being drained{why}."
+
+
+def _staying(agent: Agent, task_ms: int, now_ms: int) -> Condition:
+    """Whether there is time for a task before the agent's next break or the end of its shift; pulls do not ask."""
+    leaves = agent.leave_ms and now_ms + task_ms > agent.leave_ms
+    words = f"Agent {agent.profile.id} leaves at {_when(agent.leave_ms)}, and a task takes {task_ms / 1000:.0f} s."
+    return Condition("stays", not leaves, words, verdict="SHIFT_END")
+
+
+def _rested(agent: Agent, gate: Gate, now_ms: int) -> Condition:
+    idle_ms = max(0, now_ms - agent.idle_since_ms)
+    needed, actual = f"{gate.min_idle_ms / 1000:g} s", f"{idle_ms / 1000:.1f} s"
+    words = f"Agent {agent.profile.id} has been idle for {actual}, and the policy asks for {needed}."
+    return Condition("idle_time", idle_ms >= gate.min_idle_ms, words, needed, actual, "TOO_SOON")
 
 
 def _target_conditions(queue: QueueSpec, agent: Agent) -> list[Condition]:
@@ -320,6 +460,8 @@ _HOLDS = {
     "not_draining": "The agent is not being drained.",
     "available": "The agent is available.",
     "capacity": "The agent has room for a task.",
+    "stays": "The agent stays long enough.",
+    "idle_time": "The agent has been idle for long enough.",
     "feed_fresh": "The telephony feed is alive.",
     "gate_valid": "The gate is renewed.",
     "gate_open": "The gate is open.",
@@ -338,8 +480,41 @@ def _worded(condition: Condition) -> Condition:
     )
 
 
-def _serves(agent: Agent, queue: QueueSpec) -> bool:
-    return all(c.holds for c in (*_target_conditions(queue, agent), *_skill_conditions(queue, agent)))
+def _open_to(agent: Agent, queue: QueueFigures) -> bool:
+    conditions = (*_target_conditions(queue.spec, agent), *_skill_conditions(queue.spec, agent))
+    return not queue.paused and all(condition.holds for condition in conditions)
+
+
+_PULL_WORDS = {
+    "not_paused": NoTask.PAUSED,
+    "preferred_agent": NoTask.NOT_QUALIFIED,
+    "preferred_team": NoTask.NOT_QUALIFIED,
+    "not_excluded": NoTask.EXCLUDED,
+    "ready": NoTask.NOT_READY,
+    "not_draining": NoTask.DRAINING,
+    "available": NoTask.NOT_AVAILABLE,
+    "capacity": NoTask.NO_CAPACITY,
+    "feed_fresh": NoTask.FEED_STALE,
+    "gate_valid": NoTask.GATE_EXPIRED,
+    "gate_open": NoTask.GATE_CLOSED,
+    "idle_time": NoTask.TOO_SOON,
+    "allowance": NoTask.ALLOWANCE_REACHED,
+    "reserve": NoTask.RESERVE_HELD,
+}
+"""What GetNextTask answers where a condition fails; the others are for pushes only."""
+
+
+def _pull_refusal(agent: Agent, conditions: Sequence[Condition]) -> NoTask | None:
+    """Why the agent would get nothing by asking, as far as the conditions tell."""
+    free = not agent.profile.blending_group
+    not_asked = {"ready", "available"} if free else set() if agent.connected else {"ready"}
+    for condition in conditions:
+        if condition.holds or condition.name in not_asked:
+            continue
+        word = NoTask.NOT_QUALIFIED if condition.name.startswith("skill:") else _PULL_WORDS.get(condition.name)
+        if word:
+            return word
+    return None
 
 
 def _first_failing(conditions: Sequence[Condition]) -> Condition | None:
@@ -360,18 +535,18 @@ def _explained(
     conditions: Sequence[Condition],
     failing: Condition | None,
     agents: tuple[tuple[str, Condition | None], ...],
-    ahead: int = 0,
+    decision: Decision | None = None,
 ) -> Explanation:
+    ahead = decision.ahead if decision else 0
     if failing is None:
         verdict = "OUTRANKED" if ahead else "IMMINENT"
         words = (
             f"{ahead} tasks of its queue stand before it" if ahead else "every condition holds, it is next"
         )
-        return Explanation(
-            task.id, verdict, f"Task {task.id} is queued: {words}.", tuple(conditions), None, {}, agents
-        )
+        summary = f"Task {task.id} is queued: {words}."
+        return Explanation(task.id, verdict, summary, tuple(conditions), None, decision, agents)
     summary = f"Task {task.id} is with nobody: {failing.detail}"
-    return Explanation(task.id, failing.verdict, summary, tuple(conditions), failing, {}, agents)
+    return Explanation(task.id, failing.verdict, summary, tuple(conditions), failing, decision, agents)
 
 
 def _when(at_ms: int) -> str:

@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from router.dispatch.group_view import GroupView, look
-from router.dispatch.leader_figures import KIND as LEADER
-from router.dispatch.leader_figures import LeaderFigures
+from router.dispatch.leader_figures import LeaderFigures, leader_figures
 from router.dispatch.policy_book import PolicyBook
-from router.domain.errors import NotFound
 from router.domain.model import Agent, AgentState, TaskState
 from router.domain.ports import Clock, Store
 from router.policies.blending import PolicyDocument
@@ -79,7 +77,9 @@ class Figures:
             self._store.paused(site),
             self._dedicated(site),
         )
-        named = [g.group for g in groups if g.group and g.group != "-"]
+        named = sorted(
+            {g.group for g in groups if g.group not in ("", "-")} | set(await self._book.groups(site))
+        )
         return SiteFigures(
             at_ms=self._clock.now_ms(),
             work_types=await self._work_types(site, backlog.by_work_type, paused),
@@ -101,14 +101,8 @@ class Figures:
             queue_levels={
                 q.report.id: _level(document, partial(getattr, q.report)) for q in view.call_queues
             },
-            leader=await self._leader(site, name),
+            leader=await leader_figures(self._store, site, name),
         )
-
-    async def _leader(self, site: str, group: str) -> LeaderFigures:
-        try:
-            return LeaderFigures.from_text((await self._store.document(site, LEADER, group)).body)
-        except NotFound:
-            return LeaderFigures()
 
     async def _work_types(
         self, site: str, counts: Mapping[tuple[str, TaskState], int], paused: Mapping[str, str]

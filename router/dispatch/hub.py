@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from router.dispatch.caller import Caller
-from router.domain.errors import NotFound, ResourceExhausted
-from router.domain.model import Agent, Task
+from router.dispatch.held import recalls_of, tasks_of
+from router.domain.errors import ResourceExhausted
+from router.domain.model import Agent, Task, TaskTransition
 from router.domain.ports import Hint, Ids, Store
 
 OUTBOX = 256
@@ -33,11 +34,12 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a desktop must know when it (re)connects."""
+    """What a desktop must know when it (re)connects. ``recalls``: the steps that asked for tasks, by task."""
 
     agent: Agent
     tasks: tuple[Task, ...]
     parked: tuple[Task, ...]
+    recalls: Mapping[str, TaskTransition] = field(default_factory=dict)
 
 
 class Session:
@@ -99,8 +101,13 @@ class Hub:
 
     @asynccontextmanager
     async def open_session(self, caller: Caller, ready: bool, session_id: str = "") -> AsyncIterator[Session]:
-        """Connect the caller's desktop. The outbox exists before the store is asked, so that nothing falls between."""
-        session = Session(caller.site, caller.id, session_id or self._ids.token())
+        """Connect the caller's desktop. The outbox exists before the store is asked, so that nothing falls between.
+
+        A desktop may give the same ``session_id`` to each of its streams; every stream is a session of its own, so
+        that the late end of one does not disconnect the next.
+        """
+        token = self._ids.token()
+        session = Session(caller.site, caller.id, f"{session_id}.{token}" if session_id else token)
         key = (session.site, session.agent)
         earlier = self._sessions.get(key)
         self._sessions[key] = session
@@ -116,16 +123,10 @@ class Hub:
             await asyncio.shield(self._store.disconnect(session.site, session.agent, session.id))
 
     async def _snapshot(self, site: str, agent: Agent) -> Snapshot:
-        tasks = [task for task in await self._load(site, agent.held) if task.agent == agent.profile.id]
-        shown = tuple(task for task in tasks if task.shown)
-        return Snapshot(agent, shown, tuple(await self._load(site, agent.parked)))
-
-    async def _load(self, site: str, ids: tuple[str, ...]) -> list[Task]:
-        found = await asyncio.gather(*(self._store.task(site, id) for id in ids), return_exceptions=True)
-        for answer in found:
-            if isinstance(answer, BaseException) and not isinstance(answer, NotFound):
-                raise answer
-        return [answer for answer in found if isinstance(answer, Task)]
+        held = await tasks_of(self._store, site, agent.held)
+        shown = tuple(task for task in held if task.agent == agent.profile.id and task.shown)
+        parked = tuple(await tasks_of(self._store, site, agent.parked))
+        return Snapshot(agent, shown, parked, await recalls_of(self._store, site, shown))
 
     def deliver(self, hint: Hint) -> None:
         """Pass a hint on to the session that it concerns, if that is here."""

@@ -16,6 +16,8 @@ from router.policies.blending import PolicyDocument, PolicyError
 
 KIND = "policy"
 MAX_VERSIONS = 200
+_REQUESTS = 32
+"""Request ids of the latest changes that are kept."""
 _FRESH_S = 5.0
 
 
@@ -39,6 +41,8 @@ class PolicyRecord:
     versions: tuple[PolicyVersion, ...] = ()
     activations: tuple[tuple[int, int], ...] = field(default=())
     """(version, when in ms)."""
+    requests: tuple[tuple[str, int], ...] = ()
+    """(request id, version that it stored or made active) of the latest changes, so that they can be repeated."""
 
     @property
     def active(self) -> int:
@@ -49,6 +53,10 @@ class PolicyRecord:
     def latest(self) -> int:
         """The highest version stored."""
         return self.versions[-1].version if self.versions else 0
+
+    def answered(self, request_id: str) -> int | None:
+        """The version that an earlier call with this request id stored or made active."""
+        return dict(self.requests).get(request_id) if request_id else None
 
     def text_of(self, version: int) -> str:
         """The document of a version."""
@@ -68,14 +76,15 @@ class PolicyRecord:
 
 def _to_text(record: PolicyRecord) -> str:
     versions = [[v.version, v.text, v.author, v.at_ms, v.comment] for v in record.versions]
-    return json.dumps({"versions": versions, "activations": record.activations})
+    return json.dumps({"versions": versions, "activations": record.activations, "requests": record.requests})
 
 
 def _from_text(group: str, etag: int, text: str) -> PolicyRecord:
     fields = json.loads(text)
     versions = tuple(PolicyVersion(*item) for item in fields["versions"])
     activations = tuple((int(version), int(at)) for version, at in fields["activations"])
-    return PolicyRecord(group, etag, versions, activations)
+    requests = tuple((str(id), int(version)) for id, version in fields.get("requests", ()))
+    return PolicyRecord(group, etag, versions, activations, requests)
 
 
 def problems(text: str) -> list[tuple[str, str]]:
@@ -94,6 +103,16 @@ class PolicyBook:
         self._store = store
         self._clock = clock
         self._cache: dict[tuple[str, str], tuple[float, int, PolicyDocument]] = {}
+        self._named: dict[str, tuple[float, tuple[str, ...]]] = {}
+
+    async def groups(self, site: str) -> tuple[str, ...]:
+        """Groups for which a policy is stored."""
+        cached = self._named.get(site)
+        if cached and self._clock.monotonic() - cached[0] < _FRESH_S:
+            return cached[1]
+        stored = tuple(document.id for document in await self._store.documents(site, KIND))
+        self._named[site] = (self._clock.monotonic(), stored)
+        return stored
 
     async def active(self, site: str, group: str) -> tuple[int, PolicyDocument]:
         """The version and document that decide for a group now."""
@@ -117,6 +136,7 @@ class PolicyBook:
     def forget(self, site: str, group: str) -> None:
         """The stored book may have changed."""
         self._cache.pop((site, group), None)
+        self._named.pop(site, None)
 
     async def get(self, site: str, group: str) -> PolicyRecord:
         """A group's book; an empty one where nothing was stored."""
@@ -127,7 +147,13 @@ class PolicyBook:
         return _from_text(group, document.etag, document.body)
 
     async def put(
-        self, caller: Caller, group: str, text: str, etag: int | None, comment: str = ""
+        self,
+        caller: Caller,
+        group: str,
+        text: str,
+        etag: int | None,
+        comment: str = "",
+        request_id: str = "",
     ) -> PolicyRecord:
         """Store a new version, not yet active. InvalidInput names each field."""
         if found := problems(text):
@@ -135,30 +161,45 @@ class PolicyBook:
                 [(f"policy.document.{name}" if name else "policy.document", t) for name, t in found]
             )
         record = await self.get(caller.site, group)
+        if record.answered(request_id) is not None:
+            return record
         if len(record.versions) >= MAX_VERSIONS:
             record = replace(record, versions=_without_oldest(record))
         version = PolicyVersion(record.latest + 1, text, caller.actor, self._clock.now_ms(), comment)
-        return await self._save(caller, replace(record, versions=(*record.versions, version)), etag)
+        changed = replace(record, versions=(*record.versions, version))
+        return await self._save(caller, changed, etag, request_id, version.version)
 
-    async def activate(self, caller: Caller, group: str, version: int, etag: int | None) -> PolicyRecord:
+    async def activate(
+        self, caller: Caller, group: str, version: int, etag: int | None, request_id: str = ""
+    ) -> PolicyRecord:
         """Let a version decide from now on."""
         record = await self.get(caller.site, group)
         record.text_of(version)
-        if record.active == version:
+        if record.active == version or record.answered(request_id) is not None:
             return record
         activations = (*record.activations[-MAX_VERSIONS:], (version, self._clock.now_ms()))
-        return await self._save(caller, replace(record, activations=activations), etag)
+        return await self._save(caller, replace(record, activations=activations), etag, request_id, version)
 
-    async def roll_back(self, caller: Caller, group: str, etag: int | None = None) -> PolicyRecord:
+    async def roll_back(
+        self, caller: Caller, group: str, etag: int | None = None, request_id: str = ""
+    ) -> PolicyRecord:
         """Let the version decide that was active before."""
         record = await self.get(caller.site, group)
+        if record.answered(request_id) is not None:
+            return record
         if not record.activations:
             raise WrongState(
                 f"group {group!r} has always been run by the default policy", "NO_EARLIER_VERSION"
             )
-        return await self._save(caller, replace(record, activations=record.activations[:-1]), etag)
+        back = replace(record, activations=record.activations[:-1])
+        return await self._save(caller, back, etag, request_id, back.active)
 
-    async def _save(self, caller: Caller, record: PolicyRecord, etag: int | None) -> PolicyRecord:
+    async def _save(
+        self, caller: Caller, record: PolicyRecord, etag: int | None, request_id: str, version: int
+    ) -> PolicyRecord:
+        if request_id:
+            requests = (*record.requests[1 - _REQUESTS :], (request_id, version))
+            record = replace(record, requests=requests)
         expected = record.etag if etag is None else etag
         document = await self._store.put_document(caller.site, KIND, record.group, _to_text(record), expected)
         self.forget(caller.site, record.group)

@@ -19,7 +19,7 @@ from router.dispatch.figures import Figures
 from router.dispatch.hub import Hub
 from router.dispatch.policy_book import KIND as POLICY
 from router.dispatch.policy_book import PolicyBook
-from router.dispatch.signals import Signals
+from router.dispatch.signals import Signals, set_within
 from router.dispatch.supervision import Supervision
 from router.dispatch.sweeper import BEAT_S, PURGE_S, SWEEP_S, Sweeper
 from router.dispatch.tasks import Tasks
@@ -74,6 +74,7 @@ class Router:
         self._controllers: dict[tuple[str, str], Controller] = {}
         self._sweepers: dict[str, Sweeper] = {}
         self._running: set[asyncio.Task[Any]] = set()
+        self._strangers = asyncio.Event()
         self._stop_listening: Callable[[], None] = lambda: None
         self.draining = False
 
@@ -83,7 +84,7 @@ class Router:
         await self.clock.synchronise(self.store)
         self._stop_listening = self.store.listen(self.worker, self._on_hint)
         await self._conduct()
-        self._spawn(self._every(CONDUCT_S, self._conduct))
+        self._spawn(self._every(CONDUCT_S, self._conduct, self._strangers))
         self._spawn(self._every(SYNCHRONISE_S, lambda: self.clock.synchronise(self.store)))
 
     def drain(self) -> None:
@@ -127,16 +128,18 @@ class Router:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _every(self, seconds: float, work: Any) -> None:
-        """Run ``work`` again and again; a failing store is waited out."""
+    async def _every(self, seconds: float, work: Any, early: asyncio.Event | None = None) -> None:
+        """Run ``work`` again and again, sooner when ``early`` is set; a failing store is waited out."""
         while True:
+            if early:
+                early.clear()
             try:
                 await work()
             except RouterError as error:
                 log.warning("%s: %s", getattr(work, "__qualname__", "upkeep"), error.message)
             except Exception:
                 log.exception("%s failed", getattr(work, "__qualname__", "upkeep"))
-            await self.clock.sleep(seconds)
+            await (set_within(early, seconds) if early else self.clock.sleep(seconds))
 
     # -- hints -----------------------------------------------------------------------------------------
     def _on_hint(self, hint: Hint) -> None:
@@ -150,6 +153,15 @@ class Router:
         if hint.kind in _GROUP_HINTS:
             self.signals.wake(hint.site, "work")
             self._tell_controllers(hint)
+            if self._is_strange(hint):
+                self._strangers.set()
+
+    def _is_strange(self, hint: Hint) -> bool:
+        """Whether the hint is of a site or group that nobody here conducts yet: its first work is not to wait."""
+        if not hint.site or hint.kind == "gate":
+            return False
+        unknown_group = bool(hint.group) and (hint.site, hint.group) not in self._controllers
+        return hint.site not in self._sweepers or unknown_group
 
     def _tell_controllers(self, hint: Hint) -> None:
         for (site, group), controller in self._controllers.items():

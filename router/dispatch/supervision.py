@@ -3,37 +3,54 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from router.dispatch.caller import Caller
 from router.dispatch.explain import Explain, Explanation
 from router.dispatch.figures import Figures, SiteFigures
+from router.dispatch.held import tasks_of
 from router.dispatch.policy_book import PolicyBook, PolicyRecord, problems
 from router.dispatch.tasks import Tasks
-from router.domain.errors import InvalidInput, RouterError, WrongState
+from router.domain.errors import EtagMismatch, InvalidInput, NotFound, RouterError, WrongState
 from router.domain.model import (
     HELD_STATES,
     Agent,
     ClaimMode,
     Gate,
     GateMode,
-    GroupFigures,
     NoTask,
     Task,
     TaskState,
 )
-from router.domain.ports import Clock, QueueFigures, Store
+from router.domain.ports import Clock, QueueFigures, Store, TaskUpdate
+from router.domain.routing import qualifies
 
 _HOLDERS = 2000
+_QUEUES = 500
+BY_HAND = "SUPERVISOR"
+"""The reason of a recall for which the supervisor gave none."""
+DRAINED = "DRAINING"
+"""The reason for which a drained agent's offers and leases are taken back, unless the supervisor gave one."""
+ASSIGNED = "assigned by "
+"""How the reason of a hand-over by a supervisor begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotRecalled:
+    """An agent (empty: nobody in particular) who was not recalled: a stable word, and a sentence."""
+
+    agent: str
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """What a recall by hand did: the tasks on their way back, and (agent, why not) for the others."""
+    """What a recall by hand did: (agent, task) of those on their way back, and why not for the others."""
 
-    tasks: tuple[Task, ...]
-    refused: tuple[tuple[str, str], ...]
+    tasks: tuple[tuple[str, Task], ...]
+    refused: tuple[NotRecalled, ...]
 
 
 class Supervision:
@@ -66,20 +83,28 @@ class Supervision:
         return problems(text)
 
     async def put_policy(
-        self, caller: Caller, group: str, text: str, etag: int | None, comment: str = ""
+        self,
+        caller: Caller,
+        group: str,
+        text: str,
+        etag: int | None,
+        comment: str = "",
+        request_id: str = "",
     ) -> PolicyRecord:
-        """Store a new version; it decides only once it is activated."""
-        return await self._book.put(caller, group, text, etag, comment)
+        """Store a new version; it decides only once it is activated. With its request id it can be repeated."""
+        return await self._book.put(caller, group, text, etag, comment, request_id)
 
     async def activate_policy(
-        self, caller: Caller, group: str, version: int, etag: int | None
+        self, caller: Caller, group: str, version: int, etag: int | None, request_id: str = ""
     ) -> PolicyRecord:
         """Let a version decide from now on."""
-        return await self._book.activate(caller, group, version, etag)
+        return await self._book.activate(caller, group, version, etag, request_id)
 
-    async def rollback_policy(self, caller: Caller, group: str, etag: int | None = None) -> PolicyRecord:
-        """Let the version decide that decided before."""
-        return await self._book.roll_back(caller, group, etag)
+    async def rollback_policy(
+        self, caller: Caller, group: str, etag: int | None = None, request_id: str = ""
+    ) -> PolicyRecord:
+        """Let the version decide that decided before. With its request id it can be repeated."""
+        return await self._book.roll_back(caller, group, etag, request_id)
 
     # -- watch -----------------------------------------------------------------------------------------
     async def figures(self, caller: Caller) -> SiteFigures:
@@ -98,44 +123,98 @@ class Supervision:
         """Non-empty queues, in pages."""
         return await self._store.queues(caller.site, cursor, limit)
 
-    async def groups(self, caller: Caller) -> list[GroupFigures]:
-        """Blending groups that have agents."""
-        return [g for g in await self._store.groups(caller.site) if g.group not in ("", "-")]
-
     async def explain_task(self, caller: Caller, task: str) -> Explanation:
         """Why the task is with its agent, or with nobody."""
         return await self._explain.task(caller.site, task)
 
-    async def explain_agent(self, caller: Caller, agent: str) -> Explanation:
-        """What the agent does, or why it gets nothing."""
-        return await self._explain.agent(caller.site, agent)
+    async def explain_agent(self, caller: Caller, agent: str, task: str = "") -> Explanation:
+        """What the agent does, or why it gets nothing; with ``task``, how it stands for that one."""
+        return await self._explain.agent(caller.site, agent, task)
 
     # -- steer -----------------------------------------------------------------------------------------
     async def set_gate(self, caller: Caller, group: str, mode: GateMode, reason: str, until_ms: int) -> Gate:
         """Open or close a gate by hand, or give it back to the policy. Held open, it still closes on stale data."""
         if until_ms and until_ms <= self._clock.now_ms():
             raise InvalidInput([("expire_time", "must lie in the future")])
-        return await self._store.set_gate_mode(caller.site, group, mode, until_ms, reason, caller.actor)
+        await self._check_group(caller.site, group)
+        said = (
+            f"handed back to the policy by {caller.actor}" if mode is GateMode.AUTO else _said(reason, caller)
+        )
+        return await self._store.set_gate_mode(caller.site, group, mode, until_ms, said, caller.actor)
+
+    async def check_groups(self, caller: Caller, groups: Sequence[str]) -> None:
+        """NotFound for the first group that is none."""
+        for group in groups:
+            await self._check_group(caller.site, group)
+
+    async def _check_group(self, site: str, group: str) -> None:
+        counted = {figures.group for figures in await self._store.groups(site)} - {"", "-"}
+        known = counted | set(await self._book.groups(site))
+        if group not in known:
+            there = f"the groups are {', '.join(sorted(known))}" if known else "there are no groups yet"
+            raise NotFound(
+                f"blending group {group!r} does not exist: no agent's profile names it and no policy is stored for"
+                f" it; {there}"
+            )
 
     async def pause(self, caller: Caller, target: str, paused: bool, reason: str) -> None:
-        """Stop or start handing out a work type or a queue; what agents hold goes on."""
-        await self._store.pause(caller.site, target, paused, reason, caller.actor)
+        """Stop or start handing out a work type (``wt:<id>``) or queue (``q:<id>``); what agents hold goes on."""
+        if target.startswith("q:"):
+            await self._check_queue(caller.site, target)
+        await self._store.pause(caller.site, target, paused, _said(reason, caller), caller.actor)
 
-    async def drain_agent(self, caller: Caller, agent: str, draining: bool) -> Agent:
-        """Let an agent finish and receive nothing more, or take that back."""
-        return await self._store.set_draining(caller.site, agent, draining)
+    async def _check_queue(self, site: str, target: str) -> None:
+        id, cursor = target.removeprefix("q:"), ""
+        while target not in await self._store.paused(site):
+            queues, cursor = await self._store.queues(site, cursor, _QUEUES)
+            if any(queue.id.rstrip("!") == id for queue in queues):
+                return
+            if not cursor:
+                raise NotFound(f"no task waits in queue {id!r}; ListQueues tells the queues that hold tasks")
 
-    async def reprioritize(self, caller: Caller, task: str, priority: int) -> Task:
-        """Change a task's priority and so its place in line."""
-        return await self._tasks.update(caller, task, {"priority": priority}, None)
+    async def paused(self, caller: Caller) -> Mapping[str, str]:
+        """What is paused (``wt:<id>``, ``q:<id>``), and why."""
+        return await self._store.paused(caller.site)
 
-    async def reassign(self, caller: Caller, task_id: str, agent: str, force: bool = False) -> Task:
+    async def drain_agent(
+        self, caller: Caller, agent: str, draining: bool, reason: str = "", recall: bool = False
+    ) -> Agent:
+        """Let an agent finish and receive nothing more, or take that back.
+
+        Its open offers go elsewhere; with ``recall`` the interruptible tasks that it works on are recalled too.
+        """
+        drained = await self._store.set_draining(caller.site, agent, draining, _said(reason, caller))
+        if not draining or not drained.held:
+            return drained
+        notice_ms = self._notice_ms(caller.site, drained.profile.blending_group, None)
+        tasks = await tasks_of(self._store, caller.site, drained.held)
+        offers = [task for task in tasks if task.state is TaskState.OFFERED]
+        leases = [task for task in tasks if task.state is TaskState.ACTIVE and task.interruptible and recall]
+        await asyncio.gather(
+            *(
+                self._take_back(caller, drained, task, notice_ms, reason or DRAINED)
+                for task in offers + leases
+            )
+        )
+        return await self._store.agent(caller.site, agent)
+
+    async def reassign(
+        self,
+        caller: Caller,
+        task_id: str,
+        agent: str,
+        force: bool = False,
+        reason: str = "",
+        etag: int | None = None,
+    ) -> Task:
         """Give a task to an agent: at once if that agent may have it now, else it waits for that agent first.
 
         A task that another agent works on is only taken with ``force``; its checkpoint goes along.
         """
         task = await self._store.task(caller.site, task_id)
         target = await self._store.agent(caller.site, agent)
+        if etag is not None and task.revision != etag:
+            raise EtagMismatch(f"task {task_id} changed since it was read: its etag is {task.revision}")
         if task.agent == agent and task.state in HELD_STATES:
             return task
         if task.state in (TaskState.ACTIVE, TaskState.RECALLING) and not force:
@@ -143,49 +222,114 @@ class Supervision:
                 f"agent {task.agent} works on task {task_id}; use force to take it", "TASK_ACTIVE"
             )
         spec = replace(task.spec, preferred_agent=target.profile.id)
-        change = await self._tasks.replanned(caller.site, task, spec, None, take_back=True)
+        change = await self._tasks.replanned(caller.site, task, spec, etag, take_back=True, reason=reason)
+        _check_fit(task, target, change, self._clock.now_ms())
         moved = (await self._store.update(caller.site, task_id, change, caller.actor)).task
+        why = ASSIGNED + _said(reason, caller).removeprefix("by ")
         claim = await self._store.claim(
-            caller.site,
-            agent,
-            ClaimMode.OFFER,
-            task=task_id,
-            actor=caller.actor,
-            why=f"assigned by {caller.actor}",
+            caller.site, agent, ClaimMode.OFFER, task=task_id, actor=caller.actor, why=why
         )
-        if claim.reason is NoTask.NOT_QUALIFIED or claim.reason is NoTask.EXCLUDED:
-            raise WrongState(
-                f"agent {agent} may not do task {task_id}: {claim.reason.value}", claim.reason.value
-            )
         return claim.task or moved
 
     async def recall(
-        self, caller: Caller, group: str, count: int, agents: Sequence[str], reason: str
+        self,
+        caller: Caller,
+        group: str,
+        count: int,
+        agents: Sequence[str],
+        reason: str,
+        notice_ms: int | None = None,
     ) -> Recalled:
-        """Take agents back from tasks: those named, or ``count`` of the group, newest start first."""
-        holders = await self._store.holding(caller.site, group, _HOLDERS)
-        wanted = [a for a in holders if not agents or a.profile.id in agents]
-        missing = [(id, "holds no task") for id in agents if id not in {a.profile.id for a in wanted}]
-        tasks = await self._tasks_of(caller.site, wanted)
-        if not agents:
-            tasks = sorted(tasks, key=lambda task: -task.offer_ms - task.accept_ms)[:count]
-        notice_ms = round(self._book.known(caller.site, group).notice_s * 1000)
-        done = await asyncio.gather(*(self._take_back(caller, group, t, notice_ms, reason) for t in tasks))
-        refused = [answer for answer in done if not isinstance(answer, Task)]
-        return Recalled(tuple(t for t in done if isinstance(t, Task)), (*missing, *refused))
+        """Take agents back from tasks: those named, or ``count`` of the group, offers first, then the newest start.
 
-    async def _tasks_of(self, site: str, agents: Sequence[Agent]) -> list[Task]:
-        held = await asyncio.gather(*(self._store.task(site, id) for a in agents for id in a.held))
-        return [task for task in held if task.state in (TaskState.OFFERED, TaskState.ACTIVE)]
+        ``notice_ms`` None: as the policy says; 0: at once.
+        """
+        site = caller.site
+        await self._check_group(site, group)
+        notice = self._notice_ms(site, group, notice_ms)
+        holders = await self._store.holding(site, group, _HOLDERS)
+        held = await asyncio.gather(*(tasks_of(self._store, site, agent.held) for agent in holders))
+        holding = {
+            agent.profile.id: (agent, tasks) for agent, tasks in zip(holders, held, strict=True) if tasks
+        }
+        refused = [await self._nothing_to_recall(site, group, id) for id in agents if id not in holding]
+        chosen = [holding[id] for id in agents if id in holding]
+        if not agents:
+            chosen = _cheapest(holding.values(), count)
+            refused += _nobody_left(count - len(chosen))
+        done: list[tuple[str, Task] | NotRecalled] = []
+        for agent, tasks in chosen:
+            for task in tasks:
+                done.append(
+                    _not_recallable(task) or await self._take_back(caller, agent, task, notice, reason)
+                )
+        told = [answer for answer in done if isinstance(answer, NotRecalled)]
+        return Recalled(tuple(a for a in done if not isinstance(a, NotRecalled)), (*refused, *told))
+
+    def _notice_ms(self, site: str, group: str, wanted_ms: int | None) -> int:
+        return round(self._book.known(site, group).notice_s * 1000) if wanted_ms is None else wanted_ms
+
+    async def _nothing_to_recall(self, site: str, group: str, id: str) -> NotRecalled:
+        try:
+            agent = await self._store.agent(site, id)
+        except NotFound:
+            return NotRecalled(id, "NOT_IN_GROUP", f"There is no agent {id}.")
+        if agent.profile.blending_group != group:
+            return NotRecalled(id, "NOT_IN_GROUP", f"Agent {id} is not in group {group}.")
+        return NotRecalled(id, "NO_TASK", f"Agent {id} holds no task.")
 
     async def _take_back(
-        self, caller: Caller, group: str, task: Task, notice_ms: int, reason: str
-    ) -> Task | tuple[str, str]:
+        self, caller: Caller, agent: Agent, task: Task, notice_ms: int, reason: str
+    ) -> tuple[str, Task] | NotRecalled:
+        id = agent.profile.id
         try:
             change = await self._store.recall(
-                caller.site, task.id, task.fence, notice_ms, reason or "SUPERVISOR", caller.actor
+                caller.site, task.id, task.fence, notice_ms, reason or BY_HAND, caller.actor
             )
         except RouterError as error:
-            return task.agent, error.message
-        self._recall_sent(caller.site, group, task)
-        return change.task
+            return NotRecalled(id, "TOO_LATE", f"Task {task.id} had moved on: {error.message}.")
+        self._recall_sent(caller.site, agent.profile.blending_group, task)
+        return id, change.task
+
+
+def _said(reason: str, caller: Caller) -> str:
+    """Why, and by whom: what is kept as long as a change by hand lasts."""
+    return f"{reason} ({caller.actor})" if reason else f"by {caller.actor}"
+
+
+def _check_fit(task: Task, agent: Agent, change: TaskUpdate, now_ms: int) -> None:
+    """WrongState, before anything has changed, for an agent who may never have the task or lacks a skill."""
+    id = agent.profile.id
+    if id in task.spec.excluded_agents or task.declined_by.get(id, 0) > now_ms:
+        raise WrongState(f"agent {id} is excluded from task {task.id}", NoTask.EXCLUDED.value)
+    steps = change.plan.steps if change.plan else ()
+    queue = next((step.queue for step in reversed(steps) if step.at_ms <= now_ms), steps[0].queue if steps else None)
+    if queue and not qualifies(agent.profile.skills, queue.requirement):
+        needed = " ".join(f"{skill}:{level}" for skill, level in queue.requirement)
+        raise WrongState(
+            f"agent {id} lacks a skill: task {task.id} needs {needed}", NoTask.NOT_QUALIFIED.value
+        )
+
+
+def _cheapest(holding: Iterable[tuple[Agent, list[Task]]], count: int) -> list[tuple[Agent, list[Task]]]:
+    """So many agents with something to recall: those with offers alone first, then the newest start."""
+
+    def cost(item: tuple[Agent, list[Task]]) -> tuple[bool, int]:
+        started = [task.accept_ms for task in item[1] if task.state is TaskState.ACTIVE]
+        return bool(started), -min(started, default=0)
+
+    able = [(agent, [t for t in tasks if _not_recallable(t) is None]) for agent, tasks in holding]
+    return sorted((item for item in able if item[1]), key=cost)[:count]
+
+
+def _nobody_left(missing: int) -> list[NotRecalled]:
+    words = f"{missing} more were asked for, and nobody else of the group has a task that may be recalled."
+    return [NotRecalled("", "NOBODY_LEFT", words)] if missing > 0 else []
+
+
+def _not_recallable(task: Task) -> NotRecalled | None:
+    if task.state is TaskState.RECALLING:
+        return NotRecalled(task.agent, "ALREADY_RECALLED", f"Task {task.id} is being recalled already.")
+    if task.state is TaskState.ACTIVE and not task.interruptible:
+        return NotRecalled(task.agent, "NOT_INTERRUPTIBLE", f"Task {task.id} may not be interrupted.")
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,15 +11,20 @@ from typing import Any
 from router.dispatch.caller import SUBMITTER, Caller
 from router.dispatch.signals import Signals, set_within
 from router.dispatch.work_types import WorkTypes
-from router.domain.errors import InvalidInput, NotFound, RouterError, WrongState
+from router.domain.errors import InvalidInput, NotFound, OutOfRange, RouterError, WrongState
 from router.domain.model import ENDED_STATES, Task, TaskSpec, TaskState, TaskTransition, WorkType
 from router.domain.ports import Clock, Event, Ids, NewTask, Page, Store, Submitted, TaskUpdate
-from router.policies.planning import compile_plan, skills_of
+from router.policies.planning import compile_plan, due_of, skills_of
 
 BATCH = 100
 """Tasks that one transition stores; longer batches are cut."""
 _SCAN_PAGES = 20
 _WATCH_POLL_S = 0.25
+
+NewSubmit = tuple[TaskSpec, str, str]
+"""A task to submit, its request id and its id; both may be empty."""
+OLDEST = "0-0"
+"""The token of a watch that begins with the oldest event kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +74,7 @@ class Tasks:
             raise answer
         return answer
 
-    async def submit_many(
-        self, caller: Caller, items: Sequence[tuple[TaskSpec, str]]
-    ) -> list[Submitted | RouterError]:
+    async def submit_many(self, caller: Caller, items: Sequence[NewSubmit]) -> list[Submitted | RouterError]:
         """Store up to 1000 tasks; each has its own answer or error, none waits for another's."""
         answers: list[Submitted | RouterError] = []
         for start in range(0, len(items), BATCH):
@@ -78,12 +82,12 @@ class Tasks:
         return answers
 
     async def _submit_batch(
-        self, caller: Caller, items: Sequence[tuple[TaskSpec, str]]
+        self, caller: Caller, items: Sequence[NewSubmit]
     ) -> list[Submitted | RouterError]:
         compiled: list[NewTask | RouterError] = []
-        for spec, request_id in items:
+        for spec, request_id, task_id in items:
             try:
-                compiled.append(await self._compile(caller, spec, request_id, ""))
+                compiled.append(await self._compile(caller, spec, request_id, task_id))
             except RouterError as error:
                 compiled.append(error)
         stored = iter(await self._store.submit(caller.site, [c for c in compiled if isinstance(c, NewTask)]))
@@ -94,6 +98,7 @@ class Tasks:
         now_ms = self._clock.now_ms()
         filled = replace(
             spec,
+            due_ms=due_of(work_type, spec, max(now_ms, spec.schedule_ms or 0)),
             required_skills=dict(skills_of(work_type, spec)),
             interruptible=work_type.interruptible if spec.interruptible is None else spec.interruptible,
             expected_handling_ms=spec.expected_handling_ms or work_type.expected_handling_ms,
@@ -149,16 +154,25 @@ class Tasks:
         return task
 
     # -- change ----------------------------------------------------------------------------------------
-    async def update(self, caller: Caller, task_id: str, fields: Mapping[str, Any], etag: int | None) -> Task:
+    async def update(
+        self, caller: Caller, task_id: str, fields: Mapping[str, Any], etag: int | None, reason: str = ""
+    ) -> Task:
         """Change the named fields of a task that has not ended; its place in line follows."""
         task = await self.get(caller, task_id)
         if task.state in ENDED_STATES:
             raise WrongState(f"task {task_id!r} has ended ({task.state}) and cannot change")
-        change = await self.replanned(caller.site, task, replace(task.spec, **fields), etag)
+        change = await self.replanned(caller.site, task, replace(task.spec, **fields), etag, reason=reason)
         return (await self._store.update(caller.site, task_id, change, caller.actor)).task
 
     async def replanned(
-        self, site: str, task: Task, spec: TaskSpec, etag: int | None, take_back: bool = False
+        self,
+        site: str,
+        task: Task,
+        spec: TaskSpec,
+        etag: int | None,
+        *,
+        take_back: bool = False,
+        reason: str = "",
     ) -> TaskUpdate:
         """The update that gives a task a new spec and the plan that follows from it."""
         check_times(spec, self._clock.now_ms())
@@ -166,22 +180,26 @@ class Tasks:
         preferred = (spec.preferred_agent, spec.preferred_team)
         stated_now = take_back or preferred != (task.spec.preferred_agent, task.spec.preferred_team)
         plan = compile_plan(work_type, spec, task.create_ms, self._clock.now_ms() if stated_now else 0)
-        return TaskUpdate(spec=spec, plan=plan, revision=etag, take_back=take_back)
+        return TaskUpdate(spec=spec, plan=plan, revision=etag, take_back=take_back, reason=reason)
 
     async def cancel(self, caller: Caller, task_id: str, reason: str, etag: int | None) -> Task:
         """End a task that is not wanted any more; who holds it is told at once."""
         await self.get(caller, task_id)
         return (await self._store.cancel(caller.site, task_id, reason, caller.actor, etag)).task
 
-    async def revive(self, caller: Caller, task_id: str) -> Task:
+    async def revive(self, caller: Caller, task_id: str, reason: str = "", etag: int | None = None) -> Task:
         """Put a dead letter back into its queue."""
-        return (await self._store.revive(caller.site, task_id, caller.actor)).task
+        return (await self._store.revive(caller.site, task_id, caller.actor, reason, etag)).task
 
     # -- watch -----------------------------------------------------------------------------------------
     async def watch(
         self, caller: Caller, task_ids: frozenset[str], resume_token: str
     ) -> AsyncIterator[Event]:
-        """Transitions as they are committed, from the token on (or from now), without gaps."""
+        """Transitions as they are committed, from the token on (or from now), without gaps.
+
+        Raises OutOfRange where what came after the token is not kept any more.
+        """
+        await self._check_token(caller.site, resume_token)
         position = resume_token or await self._store.last_event(caller.site)
         with self._signals.watching(caller.site) as changed:
             while True:
@@ -193,6 +211,26 @@ class Tasks:
                         yield event
                 if not events:
                     await set_within(changed, _WATCH_POLL_S)
+
+    async def _check_token(self, site: str, token: str) -> None:
+        if token in ("", OLDEST):
+            return
+        if not _POSITION.fullmatch(token):
+            raise InvalidInput(
+                [("resume_token", f"{token[:40]!r} was not given out by this call; begin again without it")]
+            )
+        oldest = await self._store.events(site, "", 1)
+        if not oldest or _order(token) < _order(oldest[0].id):
+            raise OutOfRange(
+                "events after the resume_token are not kept any more: list the tasks, then watch anew"
+            )
+
+
+_POSITION = re.compile(r"\d{1,20}-\d{1,20}")
+
+
+def _order(position: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in position.split("-"))
 
 
 def _wanted(caller: Caller, task_ids: frozenset[str], event: Event) -> bool:

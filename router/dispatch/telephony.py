@@ -28,6 +28,8 @@ class FeedStatus:
     feed: Feed
     age_ms: int
     stale: bool
+    call_queues: tuple[str, ...] = ()
+    open_commands: int = 0
 
 
 class Link:
@@ -76,7 +78,8 @@ class Telephony:
             if result.outcome is not ReportOutcome.APPLIED:
                 break
             more = await self._apply(caller.site, batch, part, last=i == len(parts))
-            result = replace(more, touched=result.touched + more.touched)
+            touched, unknown = result.touched + more.touched, result.unknown + more.unknown
+            result = replace(more, touched=touched, unknown=unknown)
         return result
 
     async def _apply(
@@ -137,6 +140,18 @@ class Telephony:
 
     async def feeds(self, caller: Caller) -> list[FeedStatus]:
         """Every source that has reported, and whether it still speaks."""
-        now_ms = await self._store.now()
-        ages = [(feed, now_ms - feed.last_ms) for feed in await self._store.feeds(caller.site)]
-        return [FeedStatus(feed, age, age > self._stale_after_ms) for feed, age in ages]
+        site = caller.site
+        now_ms, feeds, queues = await asyncio.gather(
+            self._store.now(), self._store.feeds(site), self._store.call_queues(site)
+        )
+        commands = await asyncio.gather(*(self._store.commands(site, feed.source) for feed in feeds))
+        return [
+            FeedStatus(
+                feed,
+                now_ms - feed.last_ms,
+                now_ms - feed.last_ms > self._stale_after_ms,
+                tuple(queue.id for queue in queues if queue.source == feed.source),
+                len(standing),
+            )
+            for feed, standing in zip(feeds, commands, strict=True)
+        ]

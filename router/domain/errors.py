@@ -82,6 +82,12 @@ class ResourceExhausted(RouterError):
     reason = "RESOURCE_EXHAUSTED"
 
 
+class OutOfRange(RouterError):
+    """A position in a stream that is not kept any more."""
+
+    reason = "RESUME_TOKEN_TOO_OLD"
+
+
 class StoreUnavailable(RouterError):
     """The store did not answer. For a mutation the outcome is unknown: repeat it with the same request id."""
 

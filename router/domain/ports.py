@@ -425,7 +425,8 @@ class Store(Protocol):
         with a snapshot (NEEDS_SNAPSHOT otherwise); an epoch that sorts before the current one is STALE. In a snapshot,
         agents of the source that are not named become OFFLINE. Parts of a long report are sent with ``last`` False but
         for the last one and carry the same sequence number. Unknown agents are passed over and told. A new state counts
-        from its ``since_ms``, if that lies in the last 24 hours. A state that ends availability rescinds open offers; a call state recalls interruptible leases with ``recall_notice_ms``.
+        from its ``since_ms``, if that lies in the last 24 hours. A state that ends availability rescinds open offers;
+        a call state recalls interruptible leases with ``recall_notice_ms``.
         ``call_queues``: call queue id -> its figures as opaque text, kept with source and time.
         """
 

@@ -15,12 +15,6 @@ _MAX_MESSAGE = 1024
 _MAX_VIOLATIONS = 32
 
 
-class OutOfRange(errors.RouterError):
-    """A position in a stream that is not kept any more."""
-
-    reason = "RESUME_TOKEN_TOO_OLD"
-
-
 class StreamReplaced(errors.RouterError):
     """The stream was ended in favour of another one."""
 
@@ -46,7 +40,7 @@ CODES: dict[type[errors.RouterError], grpc.StatusCode] = {
     errors.ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.Draining: grpc.StatusCode.UNAVAILABLE,
-    OutOfRange: grpc.StatusCode.OUT_OF_RANGE,
+    errors.OutOfRange: grpc.StatusCode.OUT_OF_RANGE,
     StreamReplaced: grpc.StatusCode.ABORTED,
     DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
 }

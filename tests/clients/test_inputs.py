@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 from router.cli.common import UserError, hoist
 from router.cli.inputs import documents, level, message, span_s, when
 from router.cli.output import span
+from router.cli.serve import serve
 from router.cli.submit import submission_of
+from router.config import Settings
 from router.v1 import common_pb2, tasks_pb2
 
 
@@ -168,3 +171,7 @@ def test_faults_in_a_line_name_the_field(values: dict[str, Any], said: str) -> N
     with pytest.raises(UserError) as caught:
         submission_of(values)
     assert said in str(caught.value)
+
+
+def test_serve_has_every_setting_of_the_router() -> None:
+    assert tuple(inspect.signature(serve).parameters) == Settings.option_names()

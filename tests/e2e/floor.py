@@ -183,7 +183,11 @@ class Floor:
     async def desk(self, name: str, **options: Any) -> Desk:
         """A desktop that is connected and ready."""
         session = AgentSession(
-            self.connection("agent", name), backoff=QUICK, request_timeout_s=30, connect_timeout_s=30, **options
+            self.connection("agent", name),
+            backoff=QUICK,
+            request_timeout_s=30,
+            connect_timeout_s=30,
+            **options,
         )
         desk = Desk(await self._stack.enter_async_context(session))
         looking = asyncio.create_task(desk.look())

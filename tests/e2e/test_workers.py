@@ -22,6 +22,8 @@ async def test_two_workers_share_the_port_and_one_that_dies_is_replaced(tmp_path
         async with opened_floor(router.address) as floor:
             await _served_by_both(router, floor)
             await floor.assert_sound(router.store_url)
+            router.terminate()  # with sixteen desktops still connected
+            assert await asyncio.to_thread(router.wait) == 0
         assert "Traceback" not in router.log()
 
 
@@ -36,7 +38,9 @@ async def _served_by_both(router: RouterProcess, floor: Floor) -> None:
     await eventually(lambda: any(desk.count(Disconnected) for desk in desks), "some should be cut off")
     await eventually(lambda: len(router.workers() - {min(before)}) == 2, "the worker should be replaced", 40)
     await eventually(
-        lambda: all(desk.count(Connected) > desk.count(Disconnected) for desk in desks), "all should be back", 40
+        lambda: all(desk.count(Connected) > desk.count(Disconnected) for desk in desks),
+        "all should be back",
+        40,
     )
     assert not all(desk.count(Disconnected) for desk in desks), "those of the other worker should not notice"
     await _everybody_does_one(floor, desks)

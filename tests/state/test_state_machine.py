@@ -209,8 +209,7 @@ def test_lockstep(kind: str, request: pytest.FixtureRequest, loop: asyncio.Abstr
     memory = loop.run_until_complete(memory_opening.__aenter__())
     server = loop.run_until_complete(server_opening.__aenter__())
     try:
-        share = 0.5 if kind == CLUSTER else 1.5
-        explore(lambda: Trial(f"lockstep, {kind}", [memory, server], loop.run_until_complete), share)
+        explore(lambda: Trial(f"lockstep, {kind}", [memory, server], loop.run_until_complete), 1.5)
     finally:
         loop.run_until_complete(server_opening.__aexit__(None, None, None))
 
@@ -220,7 +219,7 @@ def test_lockstep(kind: str, request: pytest.FixtureRequest, loop: asyncio.Abstr
 async def test_random_operations_touch_declared_keys_only(cluster_url: str) -> None:
     """A long tape of random operations, watched by the server itself."""
     async with opened(cluster_url) as store, KeyWatch(cluster_url) as watch:
-        played = await play(store, fresh_site(), seed=1, length=200)
+        played = await play(store, fresh_site(), seed=1, length=600)
         calls, faults = await watch.undeclared()
     assert faults == []
     assert calls >= played

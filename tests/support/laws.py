@@ -7,6 +7,7 @@ from typing import Any
 
 from router.domain.lifecycle import SUBMIT_TARGETS, TRANSITIONS
 from router.domain.model import TERMINAL_STATES
+from router.state.audit import audit_step
 
 _TERMINAL = frozenset(str(state) for state in TERMINAL_STATES)
 Content = Mapping[str, Any]
@@ -20,7 +21,7 @@ def broken_laws(before: Content, after: Content) -> list[str]:
         lines += _broken_by_task(id, old.get(id), new.get(id))
     if before.get("meta", {}).get("fence", 0) > after.get("meta", {}).get("fence", 0):
         lines.append("the site's fence counter fell")
-    return lines + _broken_by_events(before, after) + _broken_by_feeds(before, after)
+    return lines + _broken_by_events(before, after) + audit_step(before, after)
 
 
 def _broken_by_task(id: str, old: Content | None, new: Content | None) -> list[str]:
@@ -67,14 +68,3 @@ def _is_arrow(name: str, source: str, target: str) -> bool:
         return False
     sources, targets = TRANSITIONS[name]
     return source in sources and target in targets
-
-
-def _broken_by_feeds(before: Content, after: Content) -> list[str]:
-    lines = []
-    for source, old in before.get("feeds", {}).items():
-        new = after.get("feeds", {}).get(source)
-        if new is None:
-            lines.append(f"feed {source} vanished")
-        elif new.get("ep") == old.get("ep") and new.get("sq", 0) < old.get("sq", 0):
-            lines.append(f"feed {source} fell back from {old['sq']} to {new.get('sq', 0)}")
-    return lines

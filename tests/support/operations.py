@@ -320,6 +320,8 @@ class World:
             return missing
         more: dict[str, Any] = {"actor": "router", "why": pick(("", "because"))}
         if not self.chance.often():
+            more["once"] = True
+        if not self.chance.often():
             more["task"] = self.task_in(frozenset({"QUEUED"}))
         return Operation("claim", (agent, mode or pick(tuple(ClaimMode))), more)
 
@@ -427,7 +429,9 @@ class World:
     @needs("DEAD_LETTER")
     def revive(self) -> Operation:
         """A supervisor gives a dead letter another chance."""
-        return Operation("revive", (self.task_in(frozenset({"DEAD_LETTER"})), "sue", self.chance.pick(("", "again"))))
+        return Operation(
+            "revive", (self.task_in(frozenset({"DEAD_LETTER"})), "sue", self.chance.pick(("", "again")))
+        )
 
     def advance(self) -> Operation:
         """The sweeper looks at a task: at one that is due, sometimes at any."""
@@ -464,7 +468,8 @@ class World:
     def delete_profile(self) -> Operation:
         """A supervisor removes an agent."""
         gone = [id for id, record in self.records("agents").items() if not record.get("ss")]
-        return Operation("delete_profile", (self.chance.pick(sorted(gone) or AGENTS),))
+        etag = self.chance.pick((None, 1))
+        return Operation("delete_profile", (self.chance.pick(sorted(gone) or AGENTS), etag))
 
     def connect(self) -> Operation:
         """A desktop connects, or connects again."""

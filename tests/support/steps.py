@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 
-_SIZES = {"quick": (25, 40), "long": (1500, 80)}
+_SIZES = {"quick": (25, 40), "long": (500, 80)}
 """Name -> (examples per machine, steps per example)."""
 
 _taken: Counter[str] = Counter()
@@ -40,6 +41,17 @@ def count(machine: str, refused: bool = False) -> None:
 def note(line: str) -> None:
     """A line for the end of the run."""
     _notes.append(line)
+
+
+def export() -> dict[str, object]:
+    """What this process did, for the one that reports (runs with ``-n``)."""
+    return {"taken": dict(_taken), "notes": list(_notes)}
+
+
+def add(other: dict[str, Any]) -> None:
+    """Count what another process did."""
+    _taken.update(other["taken"])
+    _notes.extend(other["notes"])
 
 
 def summary() -> list[str]:

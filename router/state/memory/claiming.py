@@ -160,6 +160,8 @@ def _take(tx: Transition, task: str, agent: str) -> Record:
     record = tx.touch(task)
     gate = tx.site.gates.get(tx.site.agents[agent].get("gr", ""), {})
     record["ag"] = agent
+    record.pop("le", None)
+    record.pop("rf", None)
     record["f"] = tx.next_number("fence")
     record["pv"] = gate.get("pv", 0)
     take_up(tx, task, agent)
@@ -198,6 +200,9 @@ def _reserve(tx: Transition, task: str, agent: str, fence: int) -> None:
 
 def resume(tx: Transition, task: str, agent: str, fence: int) -> Change:
     """PARKED -> ACTIVE with a new fence, under the same conditions as a pull."""
+    held = tx.site.record_of(task)
+    if (held["s"], held.get("ag"), held.get("rf")) == (TaskState.ACTIVE, agent, fence):
+        return tx.change(task)
     record = held_by(tx, task, agent, fence, (TaskState.PARKED,))
     reason = refusal(tx, agent, ClaimMode.LEASE)
     if reason is None and not record.get("iv") and firm_held_back(tx.site, tx.site.agents[agent]):
@@ -206,6 +211,7 @@ def resume(tx: Transition, task: str, agent: str, fence: int) -> Change:
         raise WrongState(f"agent {agent} may not take up task {task} now: {reason}", str(reason))
     unpark_from(tx, task)
     record = _take(tx, task, agent)
+    record["rf"] = fence
     _lease(tx, task, agent, "resume", f"agent:{agent}")
     if _acd_control(tx.site, tx.site.agents[agent]):
         _reserve(tx, task, agent, record["f"])

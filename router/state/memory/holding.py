@@ -20,8 +20,19 @@ def live(tx: Transition, task: str, fence: int) -> Record:
     """The task's record, if ``fence`` is that of its latest hand-over."""
     record = tx.site.record_of(task)
     if record.get("f", 0) != fence:
-        raise Superseded(f"task {task} was handed over again since (fence {fence} is not the live one)")
+        raise Superseded(
+            f"task {task} was handed over again since (fence {fence} is not the live one)",
+            state=record["s"],
+            holder=record.get("ag", ""),
+            current_fence=str(record.get("f", 0)),
+        )
     return record
+
+
+def already_ended(tx: Transition, task: str, agent: str, fence: int, name: str) -> bool:
+    """Whether this very act ended the holding under this fence: a repeat is answered, not refused."""
+    record = tx.site.record_of(task)
+    return record.get("f", 0) == fence and record.get("le") == f"{name} {agent}"
 
 
 def in_state(task: str, record: Record, states: Iterable[TaskState]) -> Record:
@@ -172,7 +183,10 @@ def accept(tx: Transition, task: str, agent: str, fence: int) -> Change:
 
 def decline(tx: Transition, task: str, agent: str, fence: int, reason: str) -> Change:
     """OFFERED -> QUEUED (front), without this agent for a while."""
+    if already_ended(tx, task, agent, fence, "decline"):
+        return tx.change(task)
     record = held_by(tx, task, agent, fence, (S.OFFERED,))
+    record["le"] = f"decline {agent}"
     record["nd"] = record.get("nd", 0) + 1
     exclude(tx, task, agent)
     requeue(tx, task, "decline", f"agent:{agent}", reason)
@@ -215,7 +229,10 @@ def complete(tx: Transition, task: str, agent: str, fence: int, result: bytes, o
 
 def release(tx: Transition, task: str, agent: str, fence: int, reason: str, data: bytes | None) -> Change:
     """Hand back: obeying a recall, or giving up (then without this agent for a while)."""
+    if already_ended(tx, task, agent, fence, "release"):
+        return tx.change(task)
     record = held_by(tx, task, agent, fence, (S.ACTIVE, S.RECALLING))
+    record["le"] = f"release {agent}"
     recalled = record["s"] == S.RECALLING
     if data is not None:
         save_checkpoint(tx, task, data)
@@ -227,7 +244,10 @@ def release(tx: Transition, task: str, agent: str, fence: int, reason: str, data
 
 def park(tx: Transition, task: str, agent: str, fence: int, until_ms: int) -> Change:
     """ACTIVE or RECALLING -> PARKED for this agent."""
+    if already_ended(tx, task, agent, fence, "park"):
+        return tx.change(task)
     record = held_by(tx, task, agent, fence, (S.ACTIVE, S.RECALLING))
+    record["le"] = f"park {agent}"
     end_holding(tx, task)
     owner = tx.touch_agent(agent)
     owner["pk"] = " ".join([*owner.get("pk", "").split(), task])

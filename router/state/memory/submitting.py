@@ -57,10 +57,10 @@ def _submit_one(tx: Transition, new: NewTask, max_tasks: int) -> tuple[str, bool
     _remember_names(tx, new)
     if record.get("sc", 0) > tx.now:
         set_schedule(tx, new.id)
-        tx.arrow(new.id, "submit", TaskState.SCHEDULED, new.submitter)
+        tx.arrow(new.id, "submit", TaskState.SCHEDULED, f"submitter:{new.submitter}")
     else:
         placing.place(tx, new.id)
-        tx.arrow(new.id, "submit", TaskState.QUEUED, new.submitter)
+        tx.arrow(new.id, "submit", TaskState.QUEUED, f"submitter:{new.submitter}")
     return new.id, True
 
 

@@ -108,6 +108,8 @@ class Report:
             record["is"] = since_ms
         if record.get("gr"):
             self.groups.add(record["gr"])
+        if record.get("ss"):
+            self.tx.tell_agent_worker(record.get("wk", ""), agent)
         self._interrupt(record, state, notice_ms)
         if state is AgentState.OFFLINE:
             self.tx.site.commands.pop(agent, None)
@@ -146,6 +148,10 @@ def report(
     if outcome is not ReportOutcome.APPLIED:
         return ReportResult(outcome, tx.site.feeds.get(source, {}).get("sq", 0))
     one.apply(agents, last, notice_ms)
+    if snapshot and last:
+        ours = [name for name, known in tx.site.callqueues.items() if known["src"] == source]
+        for name in set(ours) - call_queues.keys():
+            del tx.site.callqueues[name]
     for name, body in call_queues.items():
         figures = {"src": source, "at": tx.now, "b": body}
         tx.site.callqueues[name] = records.without_zeros(figures)

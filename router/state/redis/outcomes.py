@@ -40,6 +40,8 @@ def error_of(reply: Mapping[str, Any], what: str) -> RouterError | None:
     state, reason = reply.get("s"), reply.get("r")
     text = message.format(what=what, state=f" in state {state}" if state else "")
     metadata = {"state": state} if state else {}
+    if "f" in reply:
+        metadata |= {"holder": reply.get("ag") or "", "current_fence": str(reply["f"])}
     return kind(f"{text} ({reason})" if reason else text, reason, **metadata)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from router.domain.errors import NotHolder, RouterError, Superseded, WrongState
-from router.domain.model import ClaimMode, NoTask, TaskState
+from router.domain.model import ClaimMode, NoTask, Task, TaskState
 from tests.support.builders import GROUP, HOUR, MINUTE, T0
 from tests.support.stage import Stage
 
@@ -79,10 +81,42 @@ async def test_a_parked_task_is_not_work(stage: Stage) -> None:
         store.checkpoint(site, "t1", "ann", task.fence, b"", now_ms=now),
         store.complete(site, "t1", "ann", task.fence, b"", "", now_ms=now),
         store.release(site, "t1", "ann", task.fence, "", None, now_ms=now),
-        store.park(site, "t1", "ann", task.fence, now + HOUR, now_ms=now),
         store.recall(site, "t1", task.fence, 1000, "", "router", now_ms=now),
     ):
         await stage.refuses(WrongState, attempt)
+
+
+async def test_a_repeated_park_and_a_repeated_resume_answer_the_same(stage: Stage) -> None:
+    task = await stage.active()
+    first = await stage.park(task)
+    again = await stage.store.park(stage.site, "t1", "ann", task.fence, stage.now + HOUR, now_ms=stage.now)
+    assert (again.task.state, again.task.revision) == (TaskState.PARKED, first.revision)
+    resumed = await stage.store.resume(stage.site, "t1", "ann", task.fence, now_ms=stage.now)
+    repeated = await stage.store.resume(stage.site, "t1", "ann", task.fence, now_ms=stage.now)
+    assert repeated.task == resumed.task
+    assert repeated.task.fence > task.fence
+
+
+@pytest.mark.parametrize("act", ["decline", "release"])
+async def test_a_repeated_hand_back_answers_the_same_until_the_next_hand_over(stage: Stage, act: str) -> None:
+    store, site, now = stage.store, stage.site, stage.now
+    await stage.agent()
+    await stage.add("t1")
+    task = await stage.offer() if act == "decline" else await stage.pull()
+
+    async def hand_back(agent: str = "ann") -> Task:
+        if act == "decline":
+            return (await store.decline(site, "t1", agent, task.fence, "no", now_ms=now)).task
+        return (await store.release(site, "t1", agent, task.fence, "no", None, now_ms=now)).task
+
+    first = await hand_back()
+    assert await hand_back() == first
+    await stage.refuses(WrongState, hand_back("bob"))
+    await stage.agent("bob")
+    await stage.pull(agent="bob")
+    error = await stage.refuses(Superseded, hand_back())
+    assert error.metadata["holder"] == "bob"
+    assert int(error.metadata["current_fence"]) > task.fence
 
 
 async def test_a_park_that_ends_goes_first_to_the_same_agent_then_to_everyone(stage: Stage) -> None:

@@ -499,6 +499,11 @@ local function refuse(outcome, reason, state)
   return {o = outcome, r = reason, s = state}
 end
 
+-- A late actor is told who holds the task now, and under which fence.
+local function superseded(t)
+  return {o = 'SUPERSEDED', s = t.s, ag = t.ag, f = t.f or 0}
+end
+
 local function told(id)
   local t = U.task[id]
   local result = t.s == 'COMPLETED' and redis.call('HGET', K.results, id) or nil
@@ -726,11 +731,21 @@ local function save_checkpoint(id, t, data)
   redis.call('HSET', K.checkpoints, id, cmsgpack.pack({t.cs, NOW, data}))
 end
 
+-- The holder's own act that ended the holding under the live fence; a repeat of it is answered, not refused.
+local function ended_by(t, name, agent)
+  t.le = name .. ' ' .. agent
+end
+
+local function already_ended(id, name)
+  local t = get_task(id)
+  return t and (t.f or 0) == A.fence and t.le == name .. ' ' .. A.agent and same(id) or nil
+end
+
 -- The checks that every act of a holder shares; returns the task, or nil and the refusal.
 local function held_by(id, agent, fence, allowed)
   local t = get_task(id)
   if not t then return nil, refuse('NOT_FOUND') end
-  if (t.f or 0) ~= fence then return nil, refuse('SUPERSEDED', nil, t.s) end
+  if (t.f or 0) ~= fence then return nil, superseded(t) end
   if not t.ag then return nil, refuse('WRONG_STATE', nil, t.s) end
   if t.ag ~= agent then return nil, refuse('NOT_HOLDER', nil, t.s) end
   if not allowed[t.s] then return nil, refuse('WRONG_STATE', nil, t.s) end
@@ -741,7 +756,7 @@ end
 local function handed_over(id, fence, allowed)
   local t = get_task(id)
   if not t then return nil, refuse('NOT_FOUND') end
-  if (t.f or 0) ~= fence then return nil, refuse('SUPERSEDED', nil, t.s) end
+  if (t.f or 0) ~= fence then return nil, superseded(t) end
   if not allowed[t.s] then return nil, refuse('WRONG_STATE', nil, t.s) end
   return t
 end
@@ -795,7 +810,8 @@ end
 local function hand_over(id, t, agent_id, a, gate, mode)
   local source = t.s
   leave_queue(t)
-  t.ag, t.f = agent_id, next_fence()
+  t.rf = mode == 'RESUME' and t.f or nil
+  t.ag, t.f, t.le = agent_id, next_fence(), nil
   if mode ~= 'RESUME' then t.why = A.why end
   t.pv = gate and gate.pv or nil
   a.on = with(a.on, id)

@@ -5,6 +5,8 @@
 -- Prevents: progress lost at a hand-back, and a task handed straight back to the agent that gave it up.
 
 local id = A.task
+local again = already_ended(id, 'release')
+if again then return again end
 local t, refused = held_by(id, A.agent, A.fence, {ACTIVE = true, RECALLING = true})
 if not t then return refused end
 local source = t.s
@@ -16,5 +18,6 @@ else
   exclude(t, A.agent)
   place(t, true)
 end
+ended_by(t, 'release', A.agent)
 arrow(id, t, 'release', source, 'agent:' .. A.agent, A.reason, A.agent)
 return done(id)

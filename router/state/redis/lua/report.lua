@@ -69,6 +69,7 @@ local function enter(id, a, state, since)
   a.st, a.sm = state, since
   if state == 'AVAILABLE' and not a.on then a.is = since end
   if a.gr then groups[a.gr] = true end
+  tell_worker(id, a, {k = 'agent'})
   interrupt(a)
   if state == 'OFFLINE' and standing_command(id) then U.command[id] = false end
 end
@@ -99,6 +100,13 @@ end
 for _, id in ipairs(A.gone) do
   local a = get_agent(id)
   if a and a.src == A.src and a.sn ~= mark and a.st ~= 'OFFLINE' then apply(id, 'OFFLINE', '', 0) end
+end
+if A.snap and A.last then
+  local known = redis.call('HGETALL', K.callqueues)
+  for i = 1, #known, 2 do
+    local ours = cmsgpack.unpack(known[i + 1]).src == A.src
+    if ours and not A.cq[known[i]] then redis.call('HDEL', K.callqueues, known[i]) end
+  end
 end
 for id, body in pairs(A.cq) do
   redis.call('HSET', K.callqueues, id, cmsgpack.pack(clean({src = A.src, at = NOW, b = body})))

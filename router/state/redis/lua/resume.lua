@@ -5,6 +5,8 @@
 -- Prevents: parked work as a way around the gate, the reserve and the capacity.
 
 local id = A.task
+local now_held = get_task(id)
+if now_held and now_held.s == 'ACTIVE' and now_held.ag == A.agent and now_held.rf == A.fence then return same(id) end
 local t, refused = held_by(id, A.agent, A.fence, {PARKED = true})
 if not t then return refused end
 local a = get_agent(A.agent)

@@ -52,7 +52,7 @@ local function create(new, request, reference)
   else
     place(t, false)
   end
-  arrow(id, t, 'submit', '', t.sub, '')
+  arrow(id, t, 'submit', '', 'submitter:' .. (t.sub or ''), '')
   room = room - 1
 end
 
