@@ -123,13 +123,11 @@ class AgentSession(StreamClient):
         client_info: str = "",
         request_timeout_s: float = 10.0,
         connect_timeout_s: float = 10.0,
-        auto_seen: bool = True,
         backoff: Backoff | None = None,
     ) -> None:
         """Use a connection of an agent. With `handlers` the events go to them, else to the iterator.
 
-        `auto_seen` tells the router that an offer is on the screen as soon as it is handed out here; without it,
-        call `seen`. A `session_id` kept over a restart of the desktop makes the new one succeed the old quietly.
+        The router's log names the desktop by its `session_id`; one that is kept over a restart is recognised there.
         """
         super().__init__(connection, backoff, connect_timeout_s)
         self.session_id = session_id or uuid.uuid4().hex
@@ -139,8 +137,6 @@ class AgentSession(StreamClient):
         self._ready = ready
         self._client_info = client_info
         self._request_timeout_s = request_timeout_s
-        self._auto_seen = auto_seen
-        self._revision = 0
         self._heard = False
         self._heartbeat_s = _DEFAULT_HEARTBEAT_S
         # Router's clock less ours, in seconds.
@@ -269,16 +265,10 @@ class AgentSession(StreamClient):
         release = Request.Release(task=task, fence=fence, checkpoint=checkpoint, reason=reason)
         return (await self._ask(Request(release=release), held, timeout_s)).task
 
-    async def set_ready(self, ready: bool, reason: str = "", *, timeout_s: float | None = None) -> None:
+    async def set_ready(self, ready: bool, *, timeout_s: float | None = None) -> None:
         """Ask for tasks, or for no more; what is held stays."""
         self._ready = ready
-        await self._ask(Request(ready=Request.Ready(ready=ready, reason=reason)), None, timeout_s)
-
-    def seen(self, offer: common_pb2.Offer) -> None:
-        """Tell the router that an offer is on the screen. Needed only without `auto_seen`."""
-        task, fence = handover(offer)
-        if self.connected:
-            self._outbox.put_nowait(Request(offer_seen=Request.OfferSeen(task=task, fence=fence)))
+        await self._ask(Request(ready=Request.Ready(ready=ready)), None, timeout_s)
 
     # Requests and their answers.
 
@@ -332,7 +322,6 @@ class AgentSession(StreamClient):
         try:
             async for message in messages(call, self._silence_s):
                 self._heard = True
-                self._revision = message.revision
                 if message.HasField("snapshot"):
                     helpers.append(self._begin(message.snapshot))
                 elif message.HasField("draining") and drained is None:
@@ -354,7 +343,6 @@ class AgentSession(StreamClient):
                 session_id=self.session_id,
                 ready=self._ready,
                 client_info=self._client_info,
-                resume_revision=self._revision,
             )
         )
 
@@ -405,7 +393,7 @@ class AgentSession(StreamClient):
         while True:
             self._heard = False
             await asyncio.sleep(self._heartbeat_s)
-            beat = Request(heartbeat=Request.Heartbeat(revision=self._revision))
+            beat = Request(heartbeat=Request.Heartbeat())
             if not self._heard:
                 # With a correlation id the router must answer, which shows this side that it lives.
                 beat.correlation_id = f"beat-{next(self._correlations)}"
@@ -421,8 +409,6 @@ class AgentSession(StreamClient):
     # Events to their consumers.
 
     def _tell(self, event: Event) -> None:
-        if isinstance(event, Offered) and self._auto_seen:
-            self.seen(event.offer)
         if self._handlers is not None:
             task = asyncio.create_task(self._handle(self._handlers, event))
             self._running.add(task)

@@ -41,11 +41,12 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class Rescinded:
-    """An offer is withdrawn. `MISSED`: it went while the session was down."""
+    """An offer is withdrawn: a word and a sentence. `MISSED`: it went while the session was down."""
 
     task: str
     fence: int
     reason: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,12 @@ class Recalled:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """A lease or parked task is gone. `MISSED`: it went while the session was down."""
+    """A lease or parked task is gone: a word and a sentence. `MISSED`: it went while the session was down."""
 
     task: str
     fence: int
     reason: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,7 @@ class Holdings:
         if offer is None or offer.fence != gone.fence:
             return []
         del self.offers[gone.task]
-        return [Rescinded(gone.task, gone.fence, gone.reason)]
+        return [Rescinded(gone.task, gone.fence, gone.reason, gone.detail)]
 
     def _recall_requested(self, message: Response) -> list[Event]:
         recall = message.recall_requested.recall
@@ -216,7 +218,7 @@ class Holdings:
         if held is None or held.fence > gone.fence:
             return []
         self._drop(gone.task)
-        return [Revoked(gone.task, gone.fence, gone.reason)]
+        return [Revoked(gone.task, gone.fence, gone.reason, gone.detail)]
 
     def _agent_changed(self, message: Response) -> list[Event]:
         self.agent, self.why_idle = message.agent_changed.agent, message.agent_changed.why_idle

@@ -110,7 +110,6 @@ class TelephonyReporter(StreamClient):
         state: common_pb2.AgentState.ValueType,
         *,
         reason: str = "",
-        call_queue: str = "",
         since: datetime | None = None,
         shift_end: datetime | None = None,
         break_start: datetime | None = None,
@@ -120,7 +119,6 @@ class TelephonyReporter(StreamClient):
             agent=agent,
             state=state,
             reason=reason,
-            call_queue=call_queue,
             state_time=timestamp(since or datetime.now(UTC)),
             shift_end_time=optional_timestamp(shift_end),
             break_start_time=optional_timestamp(break_start),
@@ -138,9 +136,9 @@ class TelephonyReporter(StreamClient):
         self._wake.set()
 
     def call_queue(self, report: telephony_pb2.CallQueueReport) -> None:
-        """Report the figures of a call queue; `report_time` is set to now if it is not. Does not wait."""
-        if not report.HasField("report_time"):
-            report.report_time.CopyFrom(timestamp(datetime.now(UTC)))
+        """Report the figures of a call queue; `figures_time` is set to now if it is not. Does not wait."""
+        if not report.HasField("figures_time"):
+            report.figures_time.CopyFrom(timestamp(datetime.now(UTC)))
         known = self._queues.get(report.call_queue)
         self._queues[report.call_queue] = _with_lasting(report, known)
         waiting = self._new_queues.get(report.call_queue)
@@ -238,11 +236,7 @@ class TelephonyReporter(StreamClient):
         return report
 
     def _own_snapshot(self) -> Report.Snapshot:
-        return Report.Snapshot(
-            agents=self._agents.values(),
-            call_queues=self._queues.values(),
-            snapshot_time=timestamp(datetime.now(UTC)),
-        )
+        return Report.Snapshot(agents=self._agents.values(), call_queues=self._queues.values())
 
     def _changes_report(self) -> Report:
         agents = list(itertools.islice(self._new_agents.values(), self._max_message_agents))
@@ -258,6 +252,7 @@ class TelephonyReporter(StreamClient):
     def _numbered(self, report: Report, changes: int | None) -> Report:
         self._sequence += 1
         report.source, report.epoch, report.sequence = self.source, self.epoch, self._sequence
+        report.report_time.CopyFrom(timestamp(datetime.now(UTC)))
         covered = self._changes_acknowledged if changes is None else changes
         self._unacknowledged.append((self._sequence, covered))
         return report
@@ -278,7 +273,7 @@ class TelephonyReporter(StreamClient):
                 raise UnavailableError(f"the router does not take the snapshot: {ack.status.message}")
         else:
             self._settle_up_to(max(ack.sequence, ack.applied_sequence))
-            self._warn_of_unknown(ack.status)
+            self._warn_of_unknown(ack.unknown_agents)
             if not self.connected:
                 self._is_up()
         self._wake.set()
@@ -305,11 +300,11 @@ class TelephonyReporter(StreamClient):
         self.epoch, self._sequence = new_epoch(known), 0
         raise UnavailableError(f"report {ack.sequence} was stale; the feed begins a new epoch")
 
-    def _warn_of_unknown(self, status: common_pb2.Status) -> None:
-        unknown = set(filter(None, status.metadata.get("unknown_agents", "").replace(",", " ").split()))
-        if unknown - self._warned:
-            names = ", ".join(sorted(unknown - self._warned))
+    def _warn_of_unknown(self, agents: Iterable[str]) -> None:
+        unknown = set(agents) - self._warned
+        if unknown:
             self._warned |= unknown
+            names = ", ".join(sorted(unknown))
             self._on_problem(NotFoundError(f"the router has no profile of these agents: {names}"))
 
     # Commands.

@@ -114,13 +114,12 @@ class Submitter:
         self,
         filter: str = "",
         *,
-        order_by: str = "",
         page_size: int = 0,
         view: common_pb2.TaskView.ValueType = common_pb2.TASK_VIEW_BASIC,
     ) -> AsyncGenerator[common_pb2.Task, None]:
         """Yield the tasks that match a filter such as `state = QUEUED AND work_type = "claims"`, page by page."""
         request = tasks_pb2.ListTasksRequest(
-            parent=self.names.parent, filter=filter, order_by=order_by, page_size=page_size, view=view
+            parent=self.names.parent, filter=filter, page_size=page_size, view=view
         )
 
         async def fetch(token: str) -> tasks_pb2.ListTasksResponse:

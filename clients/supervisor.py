@@ -74,12 +74,9 @@ class Supervisor:
         self,
         group: str,
         document: str,
-        format: supervision_pb2.PolicyFormat.ValueType = supervision_pb2.POLICY_FORMAT_YAML,
     ) -> supervision_pb2.ValidatePolicyResponse:
-        """Check a document without storing it; faults are in the answer."""
-        request = supervision_pb2.ValidatePolicyRequest(
-            name=self.names.policy(group), document=document, format=format
-        )
+        """Check a document, YAML or JSON, without storing it; faults are in the answer."""
+        request = supervision_pb2.ValidatePolicyRequest(name=self.names.policy(group), document=document)
         return await self.connection.call(self._stub.ValidatePolicy, request, repeatable=True)
 
     async def put_policy(
@@ -88,7 +85,6 @@ class Supervisor:
         document: str,
         *,
         comment: str = "",
-        format: supervision_pb2.PolicyFormat.ValueType = supervision_pb2.POLICY_FORMAT_YAML,
         etag: str = "",
     ) -> supervision_pb2.Policy:
         """Store a document as a new version, not active yet; the first one makes the blending group.
@@ -96,7 +92,7 @@ class Supervisor:
         Raises InvalidArgumentError, and ConflictError when `etag` is given and old.
         """
         policy = supervision_pb2.Policy(
-            name=self.names.policy(group), document=document, format=format, comment=comment, etag=etag
+            name=self.names.policy(group), document=document, comment=comment, etag=etag
         )
         request = supervision_pb2.UpdatePolicyRequest(policy=policy, request_id=new_request_id())
         return await self.connection.call(self._stub.UpdatePolicy, request, repeatable=True)
@@ -200,7 +196,7 @@ class Supervisor:
     ) -> common_pb2.Task:
         """Give a task to an agent; with `force` even one that another agent works on.
 
-        Raises NotFoundError, PreconditionError (WRONG_STATE, AGENT_EXCLUDED), ConflictError.
+        Raises NotFoundError, PreconditionError (TASK_ACTIVE, EXCLUDED, NOT_QUALIFIED), ConflictError.
         """
         request = supervision_pb2.ReassignTaskRequest(
             name=self.names.task(task),
@@ -239,15 +235,15 @@ class Supervisor:
         )
         return (await self.connection.call(self._stub.PauseQueue, request, repeatable=True)).queues
 
-    async def resume(self, name: str, reason: str = "") -> Sequence[supervision_pb2.Queue]:
+    async def resume(self, name: str) -> Sequence[supervision_pb2.Queue]:
         """End the pause of a work type or queue; return the queues concerned."""
         request = supervision_pb2.ResumeQueueRequest(
-            name=self.names.work_type(name), reason=reason, request_id=new_request_id()
+            name=self.names.work_type(name), request_id=new_request_id()
         )
         return (await self.connection.call(self._stub.ResumeQueue, request, repeatable=True)).queues
 
     def queues(self, filter: str = "") -> AsyncGenerator[supervision_pb2.Queue, None]:
-        """Yield the queues that hold tasks or are paused."""
+        """Yield the queues that hold tasks."""
         request = supervision_pb2.ListQueuesRequest(parent=self.names.parent, filter=filter)
 
         async def fetch(token: str) -> supervision_pb2.ListQueuesResponse:
@@ -333,19 +329,21 @@ class Supervisor:
         notice_s: float | None = None,
         reason: str = "",
     ) -> supervision_pb2.RecallAgentsResponse:
-        """Recall so many agents of a group, least cost first, or those named, from interruptible tasks."""
+        """Recall so many agents of a group, or those named, from interruptible tasks, with `notice_s` to save.
+
+        It is not repeated by itself: after UnavailableError look first who is on tasks still.
+        """
         named = [self.names.agent(agent) for agent in agents]
         request = supervision_pb2.RecallAgentsRequest(
             blending_group=self.names.group(group),
             notice=None if notice_s is None else duration(notice_s),
             reason=reason,
-            request_id=new_request_id(),
         )
         if named:
             request.agents.names.extend(named)
         else:
             request.count = 1 if count is None else count
-        return await self.connection.call(self._stub.RecallAgents, request, repeatable=True)
+        return await self.connection.call(self._stub.RecallAgents, request, repeatable=bool(named))
 
     # Explanations.
 

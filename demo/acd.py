@@ -121,7 +121,6 @@ class Acd:
                 if state is not AgentState.OFFLINE
             ],
             call_queues=[self._whole_queue_report()],
-            snapshot_time=timestamp(self._clock.moment(now)),
         )
 
     def _agent_report(self, agent: str, state: AgentState, at: float) -> telephony_pb2.AgentStateReport:
@@ -148,7 +147,7 @@ class Acd:
             answered_in_target=figures.in_target,
             abandoned=figures.abandoned,
             average_handling_time=duration(wall_s(self._handled_s / self._handled)),
-            report_time=timestamp(self._clock.moment(figures.at)),
+            figures_time=timestamp(self._clock.moment(figures.at)),
         )
 
     def _whole_queue_report(self) -> telephony_pb2.CallQueueReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -36,6 +37,7 @@ class Book:
     late_effects: int = 0
     gate: list[tuple[float, bool]] = field(default_factory=list)
     reserve: list[tuple[float, float]] = field(default_factory=list)
+    firm: list[tuple[float, float]] = field(default_factory=list)
     lags_s: list[float] = field(default_factory=list)
     acknowledged_s: list[float] = field(default_factory=list)
     problems: Counter[str] = field(default_factory=Counter)
@@ -56,10 +58,19 @@ class Book:
         """Something happened so much later than it should have, because the driver was busy."""
         self.lags_s.append(max(0.0, seconds))
 
-    def gate_seen(self, at: float, is_open: bool, reserve: float) -> None:
-        """Note the gate as the supervisor's figures show it; only changes are kept."""
+    def gate_seen(self, at: float, is_open: bool, staff: int, reserve: int, firm: int) -> None:
+        """Note the gate as the supervisor's figures show it; only changes are kept.
+
+        A reserve as large as the `staff` is none: the gate is closed, or no work that may not be interrupted goes out.
+        """
         if not self.gate or self.gate[-1][1] != is_open:
             self.gate.append((at, is_open))
-        shown = reserve if is_open else float("nan")
-        if not self.reserve or repr(self.reserve[-1][1]) != repr(shown):
-            self.reserve.append((at, shown))
+        _note(self.reserve, at, reserve, staff if is_open else 0)
+        _note(self.firm, at, firm, staff if is_open else 0)
+
+
+def _note(changes: list[tuple[float, float]], at: float, agents: int, staff: int) -> None:
+    shown = float(agents) if agents < staff else math.nan
+    # Not a number differs from itself; its text does not.
+    if not changes or repr(changes[-1][1]) != repr(shown):
+        changes.append((at, shown))

@@ -22,6 +22,19 @@ _STOP_S = 15.0
 _POLL_S = 0.05
 _LOG_TAIL_LINES = 15
 
+# Arguments: the demo's process id, then the router's command line. On Linux the kernel ends the router when the demo
+# is killed, however that happens; the request outlives the exec.
+_LAUNCHER = """
+import os, signal, sys
+if sys.platform == "linux":
+    import ctypes
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the demo is gone")
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
+
 
 class RouterFailedError(RuntimeError):
     """The router did not come up, or ended by itself. The message holds the end of its log."""
@@ -87,7 +100,8 @@ class RouterProcess:
         # A session of its own: Ctrl-C at the terminal ends the demo, and the demo ends the router.
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "router.cli.main", "serve", "--dev"),
+                *(sys.executable, "-c", _LAUNCHER, str(os.getpid())),
+                *("-m", "router.cli.main", "serve", "--dev"),
                 *("--listen", self.address, "--data-dir", str(self._data_dir or self._own_data)),
             ],
             stdin=subprocess.DEVNULL,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -21,6 +22,7 @@ from demo.picture import Blended, DayPicture, clock, draw
 from demo.scale import Scale
 from demo.summary import show
 from demo.view import Screen
+from demo.watcher import Running
 from demo.work import total_for
 
 # What may pass beside the day itself before the demo gives up, in real seconds.
@@ -44,7 +46,7 @@ def perform(options: Options | None = None, console: Console | None = None) -> i
     try:
         with asyncio.Runner(loop_factory=_event_loop()) as runner:
             return runner.run(_demo(options or Options(), out))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         out.print("interrupted; the demo's router has ended")
         return INTERRUPTED
     except Exception as error:
@@ -64,7 +66,10 @@ class Window:
     since: float
     until: float
     without: Baseline
-    without_running: list[tuple[float, float]]
+    without_running: Running
+    """Over the window, for the picture."""
+    without_so_far: Running
+    """Since the opening, as the telephony counts, for the live view."""
 
 
 def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -78,6 +83,7 @@ def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _demo(options: Options, console: Console) -> int:
     began = time.monotonic()
+    _cancel_on_sigterm()
     window = _window(options)
     scale = Scale(options.speed)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -86,13 +92,16 @@ async def _demo(options: Options, console: Console) -> int:
     async with AsyncExitStack() as stack, asyncio.timeout(wall_s + _SPARE_S):
         address, router = await _router(options, stack, console)
         total = options.tasks or total_for(window.without.spare_hours)
-        played = Performance(window.day, scale, window.since, window.until, total, address)
+        so_far = window.without_so_far
+        played = Performance(window.day, scale, window.since, window.until, total, address, so_far)
         stack.push_async_callback(played.close)
         await played.prepare()
         console.print(f"{len(played.desktops)} agents, {total} tasks; the day begins", highlight=False)
         screen = Screen(console, plain=options.plain)
         await _beside(played, screen, router)
         outturn = await reconcile(played, window.without)
+        if router is None:
+            await played.tidy()
     code = show(outturn, console)
     _draw(options, window, played)
     with (options.out / "summary.txt").open("w") as file:
@@ -103,6 +112,15 @@ async def _demo(options: Options, console: Console) -> int:
         soft_wrap=True,
     )
     return code
+
+
+def _cancel_on_sigterm() -> None:
+    """Let SIGTERM end the demo as Ctrl-C does, so that the router is ended too."""
+    me = asyncio.current_task()
+    # Not in another thread than the main one, and not everywhere.
+    with suppress(NotImplementedError, RuntimeError, ValueError):
+        if me is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
 
 
 async def _beside(played: Performance, screen: Screen, router: RouterProcess | None) -> None:
@@ -131,8 +149,9 @@ def _window(options: Options) -> Window:
     if since >= until:
         raise ValueError(f"the center is open from {clock(day.opens_at)} to {clock(day.closes_at)}")
     center, without = day.baseline(since, until)
-    so_far = running(arrived_between(center, since, until), day.options.tau_s)
-    return Window(day, since, until, without, so_far)
+    tau_s = day.options.tau_s
+    inside = running(arrived_between(center, since, until), tau_s)
+    return Window(day, since, until, without, inside, running(center.outcomes, tau_s))
 
 
 async def _router(
@@ -178,6 +197,7 @@ def _draw(options: Options, window: Window, played: Performance) -> None:
                 running=running(calls, day.options.tau_s),
                 gate=book.gate,
                 reserve=book.reserve,
+                firm=book.firm,
                 recalls=book.recalls,
                 done=[at for _, at in book.completions],
             ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
 
 from clients import short
 from demo.acd import GROUP
@@ -18,7 +17,7 @@ _WAITING = {"SCHEDULED", "QUEUED", "OFFERED"}
 
 async def reconcile(played: Performance, without: Baseline) -> Outturn:
     """Ask the router for every task of the day and compare. Raises ApiError."""
-    found = [(short(task.name), _word(task)) async for task in _all_tasks(played)]
+    found = [(short(task.name), _word(task)) async for task in played.tasks()]
     figures = await played.supervisor.figures([GROUP])
     counted = Counter(word for _, word in found)
     book = played.book
@@ -49,12 +48,6 @@ async def reconcile(played: Performance, without: Baseline) -> Outturn:
         lags_s=book.lags_s,
         acknowledged_s=book.acknowledged_s,
         further=_further(played, found, figures.counters),
-    )
-
-
-def _all_tasks(played: Performance) -> AsyncIterator[common_pb2.Task]:
-    return played.submitter.list_tasks(
-        f'labels.run = "{played.run_id}"', page_size=1000, view=common_pb2.TASK_VIEW_SUMMARY
     )
 
 

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from clients import Connection, Submission, Submitter, Supervisor
+from clients.submitter import ENDED
 from demo.acd import CALL_QUEUE, GROUP, SOURCE, Acd
 from demo.book import Book
 from demo.center import AgentState
@@ -18,20 +19,26 @@ from demo.desktops import Desktop
 from demo.policy import policy_text
 from demo.scale import Scale, SimClock, Timers
 from demo.view import Screen
-from demo.watcher import Watcher
+from demo.watcher import Running, Watcher
 from demo.work import KINDS, Planned, agent_profile, plan_backlog, work_type
-from router.v1 import supervision_pb2
+from router.v1 import common_pb2, supervision_pb2
 
 _SITE = "default"
 _WIND_UP_S = 15.0
 _LOOK_S = 0.02
+_AT_ONCE = 50
 
 
 class Performance:
     """The day, its people and their ways to the router."""
 
-    def __init__(self, day: Day, scale: Scale, since: float, until: float, total: int, address: str) -> None:
-        """Set up everything that needs no router; `prepare` and `play` follow in this order."""
+    def __init__(
+        self, day: Day, scale: Scale, since: float, until: float, total: int, address: str, without: Running
+    ) -> None:
+        """Set up everything that needs no router; `prepare` and `play` follow in this order.
+
+        `without` is the service level so far of the same day without tasks, for the live view.
+        """
         self.day = day
         self.scale = scale
         self.since = since
@@ -48,7 +55,7 @@ class Performance:
         self.submitter = Submitter(self._connect("submitter", "back-office"))
         self.acd = Acd(day, self.clock, self._connect("acd", SOURCE), self.book)
         self.desktops = [self._desktop(agent) for agent in self.acd.center.agents]
-        self.watcher = Watcher(self.supervisor, self.clock, self.book, self.acd)
+        self.watcher = Watcher(self.supervisor, self.clock, self.book, self.acd, without)
         called = {desktop.agent: desktop.called for desktop in self.desktops}
         self.acd.on_agent_called = lambda agent: called[agent]()
 
@@ -152,6 +159,19 @@ class Performance:
         except TimeoutError:
             for agent in self._unfinished():
                 self.book.problems[f"not back {_WIND_UP_S:g} s after the end: {agent}"] += 1
+
+    async def tidy(self) -> None:
+        """Leave a router that others use as it was found: no tasks of this day, the gate in the policy's hands."""
+        left = [task.name async for task in self.tasks() if task.state not in ENDED]
+        while left:
+            some, left = left[:_AT_ONCE], left[_AT_ONCE:]
+            await asyncio.gather(*(self.submitter.cancel(name, "the demo is over") for name in some))
+        await self.supervisor.set_gate(GROUP, supervision_pb2.GATE_MODE_AUTO)
+
+    def tasks(self) -> AsyncIterator[common_pb2.Task]:
+        """Yield every task of this day as the router knows it, without payloads."""
+        summary = common_pb2.TASK_VIEW_SUMMARY
+        return self.submitter.list_tasks(f'labels.run = "{self.run_id}"', page_size=1000, view=summary)
 
     def _unfinished(self) -> list[str]:
         """Say of each agent who is not back at the calls yet what keeps them."""

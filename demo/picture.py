@@ -45,7 +45,8 @@ _STACK = (
 class Blended:
     """What the router did over the day. Times are simulated seconds after midnight.
 
-    `gate` holds (time, open) and `reserve` (time, agents), each at a change; `recalls` and `done` hold times.
+    `gate` holds (time, open), `reserve` and `firm` (time, agents kept back from work that may or may not be
+    interrupted, not a number where no such work goes out), each at a change; `recalls` and `done` hold times.
     """
 
     half_hours: list[tuple[float, float]]
@@ -54,6 +55,7 @@ class Blended:
     reserve: list[tuple[float, float]]
     recalls: list[float] = field(default_factory=list)
     done: list[float] = field(default_factory=list)
+    firm: list[tuple[float, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,14 +225,22 @@ def _steps(changes: list[tuple[float, float]], end: float) -> tuple[list[float],
 
 def _gate(axes: Axes, picture: DayPicture) -> None:
     assert picture.blended is not None
-    if picture.blended.reserve:
-        edges, values = _steps(picture.blended.reserve, picture.end)
-        axes.stairs(values, edges, color=_INK, linewidth=1.2, baseline=None, label="reserve")
-    axes.set_ylim(0, 1.15 * max(1.0, max((v for _, v in picture.blended.reserve), default=1.0)))
+    highest = 1.0
+    for changes, label, style in (
+        (picture.blended.reserve, "reserve", "-"),
+        (picture.blended.firm, "for firm work", "--"),
+    ):
+        edges, values = _steps(changes, picture.end)
+        if values:
+            axes.stairs(values, edges, color=_INK, linewidth=1.2, linestyle=style, baseline=None, label=label)
+        highest = max(highest, *(value for value in values if not math.isnan(value)), 1.0)
+    axes.set_ylim(0, 1.15 * highest)
     gate: list[tuple[float, float]] = [(at, float(is_open)) for at, is_open in picture.blended.gate]
     edges, opened = _steps(gate, picture.end)
     for value, label, colour, hatch in ((1.0, "open", "#CDEBDF", ""), (0.0, "closed", "#F6D5C3", "////")):
         spans = [(s, e - s) for s, e, v in zip(edges, edges[1:], opened, strict=False) if v == value]
+        if not spans:
+            continue
         axes.broken_barh(
             spans,
             (0, 1),
@@ -243,7 +253,7 @@ def _gate(axes: Axes, picture: DayPicture) -> None:
             zorder=0,
         )
     axes.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
-    _title(axes, "Gate, and agents held in reserve for calls")
+    _title(axes, "Gate, and agents kept back for calls (firm work: may not be interrupted)")
     _legend(axes)
 
 

@@ -35,6 +35,7 @@ class LiveFigures:
     calls_waiting: int = 0
     oldest_wait_s: float = 0.0
     service_level: float = 1.0
+    service_level_without: float | None = None
     target: float = 0.8
     gate_open: bool | None = None
     allowance: int = 0
@@ -88,6 +89,7 @@ def _box(title: str, rows: list[tuple[str, RenderableType]]) -> Panel:
 
 def _calls_box(figures: LiveFigures) -> Panel:
     kept = figures.service_level >= figures.target
+    without = figures.service_level_without
     level = f"{figures.service_level:.1%} ({'over' if kept else 'UNDER'} {figures.target:.0%})"
     return _box(
         "calls",
@@ -95,6 +97,7 @@ def _calls_box(figures: LiveFigures) -> Panel:
             ("waiting", str(figures.calls_waiting)),
             ("oldest wait", f"{figures.oldest_wait_s:.0f} s"),
             ("service level", Text(level, style="green" if kept else "bold red")),
+            ("without tasks", "none yet" if without is None else f"{without:.1%}"),
             ("gate", gate_word(figures.gate_open)),
             ("allowance", str(figures.allowance)),
             ("reserve", str(figures.reserve)),

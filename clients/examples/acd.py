@@ -55,7 +55,7 @@ async def main(connection: Connection, arguments: argparse.Namespace) -> None:
             await asyncio.sleep(arguments.seconds / 2)
             switch.states["bob"] = state
             switch.waiting = int(state == common_pb2.AGENT_STATE_ON_CALL)
-            reporter.agent("bob", state, call_queue="cards")
+            reporter.agent("bob", state)
             reporter.call_queue(switch.queue())
             await reporter.flush(5.0)
             print(f"bob is {common_pb2.AgentState.Name(state)}, {switch.waiting} calls wait: acknowledged")

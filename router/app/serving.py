@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -46,6 +47,16 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         uvloop.run(main)
 
 
+def spare_the_collector() -> None:
+    """What was made at the start stays for ever: full collections need not look at it, and may come seldom.
+
+    They took 80 to 130 ms each with 68 desktops, which was the slowest hundredth of all calls.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
+
+
 def log_to_stderr(settings: Settings) -> None:
     """One line for each event; a program that embeds the router has its own logging and does not call this."""
     form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -56,6 +67,7 @@ async def _serve_alone(settings: Settings) -> None:
     stop = stop_on_signals()
     async with place_of(settings) as place, opened(place, SystemClock()) as store:
         async with build(settings, store) as app:
+            spare_the_collector()
             announce(app.address, settings, place)
             await _first_of(stop.wait(), place.lost.wait())
             await app.drain()

@@ -199,10 +199,11 @@ def run_worker(settings: Settings, speaker: Connection) -> None:
 
 async def _work(settings: Settings, speaker: Connection) -> None:
     from router.app.root import build
-    from router.app.serving import stop_on_signals
+    from router.app.serving import spare_the_collector, stop_on_signals
 
     stop = stop_on_signals()
     async with build(settings, share_port=True) as app:
+        spare_the_collector()
         speaker.send("ready")
         speaker.close()
         await _until(stop)

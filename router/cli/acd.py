@@ -195,7 +195,7 @@ class Telephone:
                 raise UserError(f"{word!r}: write name=value, such as waiting=3")
             _set_figure(report, key, value)
         _set_ages(report)
-        report.report_time.CopyFrom(timestamp(datetime.now(UTC)))
+        report.figures_time.CopyFrom(timestamp(datetime.now(UTC)))
         self._queues[name] = report
         self._reporter.call_queue(report)
         await self._reporter.flush(5.0)

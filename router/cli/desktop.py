@@ -102,8 +102,8 @@ class Desktop:
             "resume": self._resume,
             "extend": self._extend,
             "next": self._next,
-            "ready": lambda _: self._ready(True, ""),
-            "notready": lambda reason: self._ready(False, reason),
+            "ready": lambda _: self._ready(True),
+            "notready": lambda _: self._ready(False),
             "status": lambda _: self._status(),
             "wait": self._wait,
             "sleep": lambda text: asyncio.sleep(span_s(text)),
@@ -162,15 +162,15 @@ class Desktop:
                 )
             case Offered(offer):
                 self._tell_offer(offer)
-            case Rescinded(task, _, reason):
-                self._show(f"offer withdrawn: {short(task)} ({reason.lower()})")
+            case Rescinded(task, _, reason, detail):
+                self._show(f"offer withdrawn: {short(task)} ({_why(reason, detail)})")
             case Leased(lease, reason):
                 self._show(f"yours ({reason.lower()}): {_about(lease.task)}")
                 self._show_checkpoint(lease)
             case Recalled(recall):
                 self._tell_recall(recall)
-            case Revoked(task, _, reason):
-                self._show(f"taken back: {short(task)} ({reason.lower().replace('_', ' ')})")
+            case Revoked(task, _, reason, detail):
+                self._show(f"taken back: {short(task)} ({_why(reason, detail)})")
             case Changed(agent, why_idle):
                 telephone = f"telephone {agent_state(agent.state)}. " if agent.blending_group else ""
                 self._show(f"{telephone}{_idle(why_idle)}" or "status changed")
@@ -260,8 +260,8 @@ class Desktop:
             self._show(f"yours (pulled): {_about(found.task)}")
             self._show_checkpoint(found)
 
-    async def _ready(self, ready: bool, reason: str) -> None:
-        await self._session.set_ready(ready, reason)
+    async def _ready(self, ready: bool) -> None:
+        await self._session.set_ready(ready)
         self._show("ready for tasks" if ready else "no new tasks; what you hold stays yours")
 
     def _status(self) -> None:
@@ -313,6 +313,10 @@ class Desktop:
         except TimeoutError:
             return holds()
         return True
+
+
+def _why(reason: str, detail: str) -> str:
+    return detail.rstrip(".") or reason.lower().replace("_", " ")
 
 
 def _idle(why: str) -> str:

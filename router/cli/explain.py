@@ -101,8 +101,9 @@ def _decision(record: supervision_pb2.DecisionRecord) -> str:
         parts.append(f"at {clock(record.decision_time)}")
     if record.agent_choice:
         parts.append(f"chosen by {record.agent_choice.replace('_', ' ')}")
-    parts.append(f"urgency {record.urgency:g}")
-    if record.tasks_ahead >= 0:
+    if record.HasField("urgency"):
+        parts.append(f"urgency {record.urgency:g}")
+    if record.HasField("tasks_ahead"):
         parts.append(f"{record.tasks_ahead} tasks ahead")
     if record.HasField("data_age"):
         parts.append(f"telephony data {duration(record.data_age)} old")

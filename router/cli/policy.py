@@ -68,10 +68,10 @@ def _row(policy: supervision_pb2.Policy) -> tuple[str, ...]:
 @app.command()
 def validate(group: GroupId, file: File) -> None:
     """Check a document without storing it. The exit code is 1 if it is not valid."""
-    document, format = _read(file)
+    document = _read(file)
 
     async def work(connection: Connection) -> None:
-        answer = await Supervisor(connection).validate_policy(group, document, format)
+        answer = await Supervisor(connection).validate_policy(group, document)
         for problem in answer.problems:
             note(_problem(problem))
         if not answer.valid:
@@ -89,11 +89,11 @@ def put(
     activate: Annotated[bool, typer.Option("--activate", help="Make it the one that decides, too.")] = False,
 ) -> None:
     """Store a document as a new version. The first one makes the blending group."""
-    document, format = _read(file)
+    document = _read(file)
 
     async def work(connection: Connection) -> None:
         supervisor = Supervisor(connection)
-        stored = await supervisor.put_policy(group, document, comment=comment, format=format)
+        stored = await supervisor.put_policy(group, document, comment=comment)
         version = stored.version
         if activate:
             await supervisor.activate_policy(group, version)
@@ -164,7 +164,7 @@ def changes(old: supervision_pb2.Policy, new: supervision_pb2.Policy) -> list[st
     return lines or [f"versions {old.version} and {new.version} decide alike"]
 
 
-def _read(file: str) -> tuple[str, supervision_pb2.PolicyFormat.ValueType]:
+def _read(file: str) -> str:
     from router.cli.common import guarded
 
     document = ""
@@ -175,14 +175,11 @@ def _read(file: str) -> tuple[str, supervision_pb2.PolicyFormat.ValueType]:
             document = stream.read()
 
     guarded(read)
-    is_json = document.lstrip().startswith("{")
-    return document, supervision_pb2.POLICY_FORMAT_JSON if is_json else supervision_pb2.POLICY_FORMAT_YAML
+    return document
 
 
 def _problem(problem: supervision_pb2.PolicyProblem) -> str:
-    line = f" (line {problem.line})" if problem.line else ""
-    kind = "warning" if problem.warning else "error"
-    return f"{kind}: {problem.path or 'document'}{line}: {problem.message}"
+    return f"error: {problem.path or 'document'}: {problem.message}"
 
 
 def _summary(metadata: supervision_pb2.PolicyMetadata) -> str:

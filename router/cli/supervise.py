@@ -101,13 +101,10 @@ def recall(
             what = f"recalled, the notice ends {left}" if left else "offer withdrawn"
             say(f"{short(done.agent)}: {what} ({short(done.recall.task)})")
         for undone in answer.not_recalled:
-            say(f"{short(undone.agent) or 'nobody else'}: not recalled, {_words(undone.reason)}")
+            why = undone.detail.rstrip(".") or undone.reason.lower().replace("_", " ")
+            say(f"{short(undone.agent) or 'nobody else'}: not recalled, {why}")
 
     run(SUPERVISOR, work)
-
-
-def _words(reason: str) -> str:
-    return reason.lower().replace("_", " ")
 
 
 Target = Annotated[
@@ -125,11 +122,11 @@ def pause(name: Target, reason: Reason = "") -> None:
     run(SUPERVISOR, work)
 
 
-def resume(name: Target, reason: Reason = "") -> None:
+def resume(name: Target) -> None:
     """End a pause."""
 
     async def work(connection: Connection) -> None:
-        found = await Supervisor(connection).resume(name, reason)
+        found = await Supervisor(connection).resume(name)
         say(f"{short(name)} is routed again; {sum(q.tasks for q in found)} tasks wait in it")
 
     run(SUPERVISOR, work)
@@ -157,7 +154,7 @@ def list_queues(
         str, typer.Option(help='Conditions such as: work_type = "claims" AND paused = true')
     ] = "",
 ) -> None:
-    """List the queues that hold tasks or are paused."""
+    """List the queues that hold tasks."""
 
     async def work(connection: Connection) -> None:
         found = [queue async for queue in Supervisor(connection).queues(filter)]

@@ -43,13 +43,10 @@ def list_tasks(
     filter: Annotated[
         str, typer.Option(help='Conditions such as: priority >= 50 AND labels.region = "north"')
     ] = "",
-    order_by: Annotated[
-        str, typer.Option(help='create_time, due_time or priority, or "priority desc".')
-    ] = "",
     limit: Annotated[int, typer.Option(min=1, help="Most tasks to print.")] = 100,
     json: Json = False,
 ) -> None:
-    """List tasks, newest last."""
+    """List tasks: those that wait by their place in line, those in hand by their deadline, then those that ended."""
     conditions = [filter] if filter else []
     conditions += [f"state = {state.upper()}"] if state else []
     conditions += [f'work_type = "{work_type}"'] if work_type else []
@@ -59,7 +56,7 @@ def list_tasks(
         found: list[common_pb2.Task] = []
         view = common_pb2.TASK_VIEW_BASIC if json else common_pb2.TASK_VIEW_SUMMARY
         tasks = Submitter(connection).list_tasks(
-            " AND ".join(conditions), order_by=order_by, page_size=min(limit, 1000), view=view
+            " AND ".join(conditions), page_size=min(limit, 1000), view=view
         )
         async for task in tasks:
             found.append(task)

@@ -153,7 +153,7 @@ def _calls(group: supervision_pb2.BlendingGroupFigures) -> str:
 
 
 def _share(level: supervision_pb2.ServiceLevel, name: str) -> str:
-    values = {"now": level.now, "so_far": level.so_far, "to_go": level.to_go}
+    values = {"so_far": level.so_far, "to_go": level.to_go}
     present = {field.name for field, _ in level.ListFields()}
     return f"{values[name]:.1%}" if name in present else "-"
 

@@ -7,7 +7,7 @@ names the agent that came furthest and the condition that stopped it: the neares
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -163,7 +163,11 @@ class Explain:
         failing = _first_failing(conditions)
         decision = self._decision(agent, group, place)
         told = _explained(task, conditions, failing, (), decision)
-        summary = f"Agent {agent.profile.id} does not get task {task.id}: {failing.detail}" if failing else told.summary
+        summary = (
+            f"Agent {agent.profile.id} does not get task {task.id}: {failing.detail}"
+            if failing
+            else told.summary
+        )
         return replace(told, summary=summary, pull=_pull_refusal(agent, conditions))
 
     # -- a task with somebody --------------------------------------------------------------------------
@@ -187,8 +191,10 @@ class Explain:
         why = task.why or "no reason was recorded"
         conditions.append(Condition("why", True, why))
         decision = await self._decision_made(site, task, handed) if handed else None
-        best = "" if decision and decision.agent_choice == _ASSIGNED else (
-            "it was the most urgent task that the agent may do when it was handed over, "
+        best = (
+            ""
+            if decision and decision.agent_choice == _ASSIGNED
+            else ("it was the most urgent task that the agent may do when it was handed over, ")
         )
         summary = (
             f"Agent {task.agent} has task {task.id} ({task.state.value.lower()}, fence {task.fence}): "
@@ -222,7 +228,9 @@ class Explain:
             )
             return _explained(task, [nobody], nobody, ())
         looked.sort(key=lambda item: (-_progress(item[1]), item[0].profile.id))
-        near = tuple((agent.profile.id, _first_failing(conditions)) for agent, conditions in looked[:MOST_LISTED])
+        near = tuple(
+            (agent.profile.id, _first_failing(conditions)) for agent, conditions in looked[:MOST_LISTED]
+        )
         nearest, conditions = looked[0]
         decision = self._decision(nearest, groups.get(nearest.profile.blending_group), place)
         return _explained(task, conditions, _first_failing(conditions), near, decision)
@@ -313,8 +321,10 @@ class Explain:
         now_ms = self._clock.now_ms()
         conditions.append(_staying(agent, group.task_ms if group else 0, now_ms))
         if group:
-            conditions += _gate_conditions(group.view, now_ms, interruptible)
-            conditions.insert(-2, _rested(agent, group.view.gate, now_ms))
+            conditions += _gate_conditions(group.view, now_ms)
+            conditions.append(_rested(agent, group.view.gate, now_ms))
+        if group and not agent.held:  # who has a task already takes nobody idle away from the calls
+            conditions += _room_conditions(group.view, interruptible)
         return tuple(_worded(condition) for condition in conditions)
 
 
@@ -405,12 +415,10 @@ def _capacity(agent: Agent) -> Condition:
     return Condition("capacity", holds < most, words, f"fewer than {most}", str(holds), "AT_CAPACITY")
 
 
-def _gate_conditions(view: GroupView, now_ms: int, interruptible: bool) -> list[Condition]:
-    gate, figures = view.gate, view.figures
-    age = view.feed_age_ms
+def _gate_conditions(view: GroupView, now_ms: int) -> list[Condition]:
+    gate, age = view.gate, view.feed_age_ms
     fresh = age is not None and age <= gate.stale_after_ms
     told = "has never reported" if age is None else f"is silent for {age / 1000:.1f} s"
-    reserve = gate.reserve if interruptible else gate.reserve_firm
     name = gate.group
     return [
         Condition(
@@ -435,6 +443,14 @@ def _gate_conditions(view: GroupView, now_ms: int, interruptible: bool) -> list[
             f"closed ({gate.mode.value})",
             "GATE_CLOSED",
         ),
+    ]
+
+
+def _room_conditions(view: GroupView, interruptible: bool) -> list[Condition]:
+    gate, figures = view.gate, view.figures
+    reserve = gate.reserve if interruptible else gate.reserve_firm
+    name = gate.group
+    return [
         Condition(
             "allowance",
             figures.on_tasks < gate.allowance,
@@ -511,7 +527,9 @@ def _pull_refusal(agent: Agent, conditions: Sequence[Condition]) -> NoTask | Non
     for condition in conditions:
         if condition.holds or condition.name in not_asked:
             continue
-        word = NoTask.NOT_QUALIFIED if condition.name.startswith("skill:") else _PULL_WORDS.get(condition.name)
+        word = (
+            NoTask.NOT_QUALIFIED if condition.name.startswith("skill:") else _PULL_WORDS.get(condition.name)
+        )
         if word:
             return word
     return None
@@ -551,21 +569,3 @@ def _explained(
 
 def _when(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-NO_TASK_WORDS: Mapping[NoTask, str] = {
-    NoTask.NO_TASK: "nothing is queued that you may do",
-    NoTask.UNKNOWN_AGENT: "no profile of this agent exists; a supervisor creates it",
-    NoTask.NOT_CONNECTED: "no desktop session is open",
-    NoTask.NOT_READY: "your desktop says that you are not ready",
-    NoTask.NOT_AVAILABLE: "you are not available at the telephone",
-    NoTask.NO_CAPACITY: "you hold as many tasks as your capacity allows",
-    NoTask.DRAINING: "a supervisor is draining you",
-    NoTask.TOO_SOON: "you have not been idle long enough yet",
-    NoTask.GATE_CLOSED: "the gate of your blending group is closed",
-    NoTask.GATE_EXPIRED: "the gate of your blending group was not renewed, so it counts as closed",
-    NoTask.FEED_STALE: "the telephony feed is silent",
-    NoTask.ALLOWANCE_REACHED: "as many agents of your group as allowed are on tasks",
-    NoTask.RESERVE_HELD: "the idle agents of your group are kept back for calls",
-}
-"""What GetNextTask tells an agent who gets nothing."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from router.dispatch.caller import Caller
 from router.dispatch.held import recalls_of, tasks_of
 from router.domain.errors import ResourceExhausted
-from router.domain.model import Agent, Task, TaskTransition
+from router.domain.model import Agent, Task, TaskState, TaskTransition
 from router.domain.ports import Hint, Ids, Store
 
 OUTBOX = 256
@@ -143,8 +143,9 @@ class Hub:
         """Hints may have been lost: tell every session what the store holds for it now."""
         for session in list(self._sessions.values()):
             agent = await self._store.agent(session.site, session.agent)
-            for task in (await self._snapshot(session.site, agent)).tasks:
-                session.push(_standing(task))
+            snapshot = await self._snapshot(session.site, agent)
+            for task in snapshot.tasks:
+                session.push(_standing(task, snapshot.recalls.get(task.id)))
 
     def drain(self) -> None:
         """Tell every desktop to connect elsewhere."""
@@ -155,7 +156,8 @@ class Hub:
         return len(self._sessions)
 
 
-def _standing(task: Task) -> Push:
+def _standing(task: Task, recall: TaskTransition | None) -> Push:
     """What a desktop should be told of a task that it holds."""
-    kinds = {"OFFERED": "offer", "RECALLING": "recall"}
-    return Push(kinds.get(task.state.value, "offer"), task, reason=task.why)
+    if task.state is TaskState.RECALLING:
+        return Push("recall", task, reason=recall.reason if recall else "")
+    return Push("offer", task)

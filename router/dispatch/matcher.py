@@ -2,7 +2,8 @@
 
 A pass looks at the idle agents of one group, ranks them and lets the store commit one claim after the other; the
 store refuses what the gate, the reserve or the telephony does not allow, and says why. An agent for whom nothing was
-found is not asked again until work reaches one of its shelves, or a slow poll comes round (a lost hint heals).
+found is asked again only for work that reached one of its shelves since, and of those only as many as there are
+tasks; or when a slow poll comes round (a lost hint heals).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ IDLE_LIMIT = 1000
 """Idle agents that one pass looks at."""
 _AT_ONCE = 16
 """Claims under way at once: they share a pipeline."""
-_POLL_S = 5.0
+_POLL_S = 15.0
 _FRESH_S = 1.0
 
 _GROUP_WIDE = frozenset(
@@ -56,15 +57,19 @@ class Matcher:
         self._actor = actor
         self._tick = 0
         self._shelf_changed: dict[str, int] = {}
+        self._arrived: dict[str, int] = {}
         self._nothing_for: dict[str, tuple[int, float]] = {}
         self._idle: list[Agent] = []
         self._idle_read: float | None = None
 
     # -- hints -----------------------------------------------------------------------------------------
     def work_arrived(self, anchor: str) -> None:
-        """A task was placed on a shelf: only agents with this anchor are worth asking."""
+        """A task was placed on a shelf: only agents with this anchor are worth asking. ('': on any.)"""
+        if not anchor:
+            return self.forget()
         self._tick += 1
         self._shelf_changed[anchor] = self._tick
+        self._arrived[anchor] = self._arrived.get(anchor, 0) + 1
 
     def agents_changed(self, agent: str = "") -> None:
         """The idle index changed; read it again."""
@@ -76,6 +81,7 @@ class Matcher:
         """Hints may have been lost: ask everybody again."""
         self._nothing_for.clear()
         self._shelf_changed.clear()
+        self._arrived.clear()
         self._idle_read = None
 
     # -- a pass ----------------------------------------------------------------------------------------
@@ -103,36 +109,64 @@ class Matcher:
     def _may_ask(self, agent: Agent, rules: PassRules, now_ms: int) -> bool:
         if agent.leave_ms and now_ms + rules.task_ms > agent.leave_ms:
             return False
+        return self._is_fresh(agent) or self._shelf_with_news(agent) is not None
+
+    def _is_fresh(self, agent: Agent) -> bool:
+        """Whether the agent was not told lately that there is nothing for it."""
         nothing = self._nothing_for.get(agent.profile.id)
-        if nothing is None:
-            return True
-        tick, at = nothing
-        changed = self._shelf_changed
-        profile = agent.profile
+        return nothing is None or self._clock.monotonic() - nothing[1] > _POLL_S
+
+    def _shelf_with_news(self, agent: Agent) -> str | None:
+        """A shelf of the agent's that got work since it was told that there is nothing."""
+        tick = self._nothing_for[agent.profile.id][0]
+        profile, changed = agent.profile, self._shelf_changed
         anchors = agent_anchors(profile.id, profile.skills, profile.teams)
-        return self._clock.monotonic() - at > _POLL_S or any(changed.get(a, 0) > tick for a in anchors)
+        return next((a for a in anchors if changed.get(a, 0) > tick and self._arrived.get(a, 0) > 0), None)
 
     async def _ask(self, agents: Sequence[Agent], rules: PassRules) -> None:
         """Claim for the agents in order, a few at a time, until the room is used or the group is refused."""
-        room = rules.room
-        start = 0
-        while room > 0 and start < len(agents):
-            batch = agents[start : start + min(room, _AT_ONCE)]
-            start += len(batch)
+        room, waiting, told_all = rules.room, list(agents), True
+        while room > 0 and waiting:
+            batch, waiting = self._next_batch(waiting, min(room, _AT_ONCE))
+            if not batch:
+                break
             tick = self._tick
-            claims = await asyncio.gather(*(self._claim(agent, rules.why) for agent in batch))
+            claims = await asyncio.gather(*(self._claim(agent, rules.why) for agent, _ in batch))
             room -= sum(1 for claim in claims if claim.task)
             self._note(batch, claims, tick)
             if any(claim.reason in _GROUP_WIDE for claim in claims):
                 return
+            told_all = told_all and all(claim.reason in (None, NoTask.NO_TASK) for claim in claims)
+        if room > 0 and told_all:
+            self._arrived.clear()
+
+    def _next_batch(self, agents: list[Agent], size: int) -> tuple[list[tuple[Agent, str]], list[Agent]]:
+        """The next agents to ask, each with the shelf whose news it is asked for, and those left for later."""
+        batch: list[tuple[Agent, str]] = []
+        left: list[Agent] = []
+        asked: dict[str, int] = {}
+        for i, agent in enumerate(agents):
+            if len(batch) == size:
+                return batch, left + agents[i:]
+            shelf = "" if self._is_fresh(agent) else self._shelf_with_news(agent)
+            if shelf is None:
+                continue
+            if shelf and asked.get(shelf, 0) >= self._arrived[shelf]:
+                left.append(agent)
+                continue
+            asked[shelf] = asked.get(shelf, 0) + 1
+            batch.append((agent, shelf))
+        return batch, left
 
     async def _claim(self, agent: Agent, why: str) -> Claim:
         return await walk(self._store, self._site, agent.profile.id, ClaimMode.OFFER, self._actor, why)
 
-    def _note(self, agents: Sequence[Agent], claims: Sequence[Claim], tick: int) -> None:
+    def _note(self, batch: Sequence[tuple[Agent, str]], claims: Sequence[Claim], tick: int) -> None:
         gone = set()
-        for agent, claim in zip(agents, claims, strict=True):
+        for (agent, shelf), claim in zip(batch, claims, strict=True):
             id = agent.profile.id
+            if claim.task and shelf:
+                self._arrived[shelf] = max(0, self._arrived.get(shelf, 0) - 1)
             if claim.reason is NoTask.NO_TASK:
                 self._nothing_for[id] = (tick, self._clock.monotonic())
             elif claim.reason not in _GROUP_WIDE:

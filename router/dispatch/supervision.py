@@ -257,14 +257,20 @@ class Supervision:
         if not agents:
             chosen = _cheapest(holding.values(), count)
             refused += _nobody_left(count - len(chosen))
-        done: list[tuple[str, Task] | NotRecalled] = []
-        for agent, tasks in chosen:
-            for task in tasks:
-                done.append(
-                    _not_recallable(task) or await self._take_back(caller, agent, task, notice, reason)
-                )
+        done = await asyncio.gather(
+            *(
+                self._recall_one(caller, agent, task, notice, reason)
+                for agent, tasks in chosen
+                for task in tasks
+            )
+        )
         told = [answer for answer in done if isinstance(answer, NotRecalled)]
         return Recalled(tuple(a for a in done if not isinstance(a, NotRecalled)), (*refused, *told))
+
+    async def _recall_one(
+        self, caller: Caller, agent: Agent, task: Task, notice_ms: int, reason: str
+    ) -> tuple[str, Task] | NotRecalled:
+        return _not_recallable(task) or await self._take_back(caller, agent, task, notice_ms, reason)
 
     def _notice_ms(self, site: str, group: str, wanted_ms: int | None) -> int:
         return round(self._book.known(site, group).notice_s * 1000) if wanted_ms is None else wanted_ms
@@ -303,7 +309,9 @@ def _check_fit(task: Task, agent: Agent, change: TaskUpdate, now_ms: int) -> Non
     if id in task.spec.excluded_agents or task.declined_by.get(id, 0) > now_ms:
         raise WrongState(f"agent {id} is excluded from task {task.id}", NoTask.EXCLUDED.value)
     steps = change.plan.steps if change.plan else ()
-    queue = next((step.queue for step in reversed(steps) if step.at_ms <= now_ms), steps[0].queue if steps else None)
+    queue = next(
+        (step.queue for step in reversed(steps) if step.at_ms <= now_ms), steps[0].queue if steps else None
+    )
     if queue and not qualifies(agent.profile.skills, queue.requirement):
         needed = " ".join(f"{skill}:{level}" for skill, level in queue.requirement)
         raise WrongState(

@@ -449,7 +449,7 @@ class Store(Protocol):
 
     # -- gates and leaders ---------------------------------------------------------------------------------
     async def lead(self, site: str, group: str, worker: str, ttl_ms: int, now_ms: int | None = None) -> int:
-        """Become or stay the group's leader for ``ttl_ms``; the term (grows with each change), or 0 if another leads."""
+        """Become or stay the group's leader for ``ttl_ms``; the term (grows with each change), 0 if another leads."""
 
     async def set_gate(self, site: str, gate: Gate, now_ms: int | None = None) -> Gate:
         """Write the gate; Superseded when ``gate.term`` is not the live leader's. A manual mode that a supervisor

@@ -9,16 +9,17 @@ from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 
+from router.dispatch.agents import Lease
 from router.dispatch.router import Router
 from router.domain.errors import AlreadyExists, EtagMismatch, NotFound, RouterError
-from router.domain.model import Agent, NoTask, Task, TaskState
+from router.domain.model import Agent, NoTask, Task
 from router.rpc import filters, names, paging
 from router.rpc.auth import caller
 from router.rpc.convert import agents as convert
 from router.rpc.convert.tasks import SUMMARY, lease_out, recall_out, task_out
 from router.rpc.convert.times import timestamp
 from router.rpc.errors import item_status
-from router.rpc.holding import Holding, Key
+from router.rpc.holding import Holding
 from router.rpc.session import Desk, hello_of
 from router.rpc.streams import Drain
 from router.rpc.validate import MAX_BATCH, Check
@@ -60,10 +61,9 @@ class AgentService(agents_pb2_grpc.AgentServiceServicer):
         who = caller()
         hello = await hello_of(request_iterator, self._heartbeat_s)
         log.info(
-            "desktop of %s: session %s, %s, at revision %d",
-            who.actor, hello.session_id, hello.client_info, hello.resume_revision,
-        )  # fmt: skip
-        async with self._router.hub.open_session(who, hello.ready) as session:
+            "desktop of %s: session %s, %s", who.actor, hello.session_id or "-", hello.client_info or "-"
+        )
+        async with self._router.hub.open_session(who, hello.ready, hello.session_id) as session:
             desk = Desk(self._router, who, session, self._drain, self._heartbeat_s)
             async with aclosing(desk.messages(request_iterator)) as messages:
                 async for message in messages:
@@ -78,7 +78,7 @@ class AgentService(agents_pb2_grpc.AgentServiceServicer):
         wait_ms = check.duration("wait", request.wait, 0, MAX_WAIT_MS)
         check.request_id(request.request_id)
         check.done()
-        claim = await self._agents.get_next(who, wait_ms)
+        claim = await self._agents.get_next(who, wait_ms, request.request_id)
         if claim.task:
             return pb.GetNextTaskResponse(lease=lease_out(who.site, claim.task))
         reason = claim.reason or NoTask.NO_TASK
@@ -158,7 +158,6 @@ class AgentService(agents_pb2_grpc.AgentServiceServicer):
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: Any) -> pb.HeartbeatResponse:  # noqa: N802
         """Renew the leases named, or all."""
         who = caller()
-        holding = self._holding()
         check = Check(who.site)
         _check_self(check.optional_name("name", request.name, names.AGENT), who.id)
         named = [
@@ -166,13 +165,10 @@ class AgentService(agents_pb2_grpc.AgentServiceServicer):
             for i, held in enumerate(check.at_most("held_tasks", request.held_tasks, MAX_BATCH))
         ]
         check.done()
-        held = await holding.held()
-        leases = [(task.id, task.fence) for task in held if task.state is TaskState.ACTIVE]
-        recalled = {task.id: task for task in held if task.state is TaskState.RECALLING}
-        answers = await holding.renew([key for key in named or leases if key[0] not in recalled])
+        renewal = await self._agents.renew(who, named)
         return pb.HeartbeatResponse(
-            held_tasks=[_renewed_out(who.site, key, answer) for key, answer in answers],
-            recalls=[recall_out(who.site, task) for task in recalled.values()],
+            held_tasks=[_renewed_out(who.site, lease, answer) for lease, answer in renewal.answers],
+            recalls=[recall_out(who.site, task, step=step) for task, step in renewal.recalled],
             server_time=timestamp(self._router.clock.now_ms()),
         )
 
@@ -246,10 +242,7 @@ class AgentService(agents_pb2_grpc.AgentServiceServicer):
         id = check.name("name", request.name, names.AGENT)
         check.request_id(request.request_id)
         check.done()
-        expected = check.etag(request.etag)
-        if expected is not None and (await self._agents.get_agent(who, id)).revision != expected:
-            raise EtagMismatch(f"agent {id!r} changed since it was read")
-        await self._agents.delete_agent(who, id)
+        await self._agents.delete_agent(who, id, check.etag(request.etag))
         return Empty()
 
 
@@ -258,8 +251,8 @@ def _check_self(id: str, own: str) -> None:
         raise NotFound(f"agent {id!r} does not exist")
 
 
-def _renewed_out(site: str, key: Key, answer: Task | RouterError) -> pb.HeldTaskStatus:
-    name = names.name(site, names.TASK, key[0])
+def _renewed_out(site: str, lease: Lease, answer: Task | RouterError) -> pb.HeldTaskStatus:
+    name = names.name(site, names.TASK, lease[0])
     if isinstance(answer, RouterError):
         return pb.HeldTaskStatus(task=name, status=item_status(answer))
     return pb.HeldTaskStatus(task=name, deadline=timestamp(answer.deadline_ms))

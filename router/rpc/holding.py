@@ -1,21 +1,17 @@
 """What an agent does with offers and leases, once for the unary calls and once for the messages of a session.
 
 The fence makes each of these repeatable: with the same fence a repeat answers the same, with an old one it is refused
-as SUPERSEDED. That is what `request_id` promises too, so it is only checked for its form.
+as SUPERSEDED. That is what `request_id` promises, so it is only checked for its form.
 """
 
 from __future__ import annotations
-
-import asyncio
-from collections.abc import Sequence
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from router.dispatch.caller import Caller
 from router.dispatch.router import Router
-from router.domain.errors import NotFound, RouterError
-from router.domain.model import Task, TaskState
+from router.domain.model import Task
 from router.rpc import names
 from router.rpc.validate import DAY_MS, HOUR_MS, MAX_CHECKPOINT, MAX_OUTCOME, MAX_REASON, MAX_RESULT, Check
 
@@ -114,32 +110,3 @@ class Holding:
         check.text("reason", reason, MAX_REASON)
         check.done()
         return await self._agents.release(self._who, *key, reason, data)
-
-    # -- signs of life ---------------------------------------------------------------------------------
-    async def held(self) -> list[Task]:
-        """The agent's open offers and leases."""
-        agent = await self._agents.get_agent(self._who, self._who.id)
-        answers = await asyncio.gather(*(self._found(id) for id in agent.held))
-        return [task for task in answers if task and task.agent == self._who.id]
-
-    async def _found(self, id: str) -> Task | None:
-        try:
-            return await self._router.tasks.get(self._who, id)
-        except NotFound:
-            return None
-
-    async def renew(self, keys: Sequence[Key]) -> list[tuple[Key, Task | RouterError]]:
-        """Renew leases; each has its own answer."""
-        return list(zip(keys, await asyncio.gather(*(self._renewed(*key) for key in keys)), strict=True))
-
-    async def _renewed(self, id: str, fence: int) -> Task | RouterError:
-        try:
-            return await self._agents.extend(self._who, id, fence, 0)
-        except RouterError as error:
-            return error
-
-    async def renew_all(self) -> None:
-        """Renew every lease of the agent."""
-        await self.renew(
-            [(task.id, task.fence) for task in await self.held() if task.state is TaskState.ACTIVE]
-        )

@@ -15,10 +15,12 @@ from router.dispatch.agents import MAX_PARKED
 from router.dispatch.caller import Caller
 from router.dispatch.hub import Push, Session, Snapshot
 from router.dispatch.router import Router
+from router.dispatch.supervision import ASSIGNED
 from router.domain.errors import RouterError, WrongState
 from router.domain.model import Agent, Task, TaskState
 from router.rpc import names
 from router.rpc.convert.agents import agent_out, why_idle
+from router.rpc.convert.reasons import told
 from router.rpc.convert.tasks import SUMMARY, lease_out, offer_out, parked_out, recall_out, task_out
 from router.rpc.convert.times import duration, timestamp
 from router.rpc.errors import DeadlineExceeded, StreamReplaced, item_status
@@ -30,7 +32,6 @@ from router.v1 import agents_pb2 as pb
 SILENT_INTERVALS = 3
 """Heartbeat intervals without a message after which a desktop counts as gone."""
 
-_FORCED_WORDS = frozenset({"AUTO_ACCEPT", "ASSIGNED", "PULLED"})
 _Result = pb.SessionResponse.Result
 _Answer = Callable[[Any], Awaitable[_Result]]
 
@@ -60,7 +61,6 @@ class Desk:
             "extend": self._extend,
             "release": self._release,
             "heartbeat": self._heartbeat,
-            "offer_seen": self._offer_seen,
         }
 
     async def messages(
@@ -111,9 +111,6 @@ class Desk:
         return _Result(task=task_out(self._who.site, task, SUMMARY))
 
     async def _ready(self, message: pb.SessionRequest.Ready) -> _Result:
-        check = Check(self._who.site)
-        check.text("ready.reason", message.reason, MAX_REASON)
-        check.done()
         await self._router.agents.set_ready(self._who, self._session.id, message.ready)
         return _Result()
 
@@ -149,11 +146,7 @@ class Desk:
         return self._ended(await self._holding.release(message.task, message.fence, data, message.reason))
 
     async def _heartbeat(self, message: pb.SessionRequest.Heartbeat) -> _Result:
-        await self._holding.renew_all()
-        return _Result()
-
-    async def _offer_seen(self, message: pb.SessionRequest.OfferSeen) -> _Result:
-        log.debug("%s sees offer %s/%d", self._who.actor, message.task, message.fence)
+        await self._router.agents.renew(self._who)
         return _Result()
 
     # -- out -------------------------------------------------------------------------------------------
@@ -182,21 +175,24 @@ class Desk:
     def _task_pushed(self, push: Push, task: Task) -> pb.SessionResponse:
         site, response = self._who.site, pb.SessionResponse
         name = names.name(site, names.TASK, task.id)
-        if push.kind == "rescind":
-            return response(
-                offer_rescinded=response.OfferRescinded(task=name, fence=task.fence, reason=push.reason)
-            )
         if push.kind == "recall":
             return response(
                 recall_requested=response.RecallRequested(recall=recall_out(site, task, push.reason))
             )
+        word, detail = told(push.reason)
+        if push.kind == "rescind":
+            return response(
+                offer_rescinded=response.OfferRescinded(
+                    task=name, fence=task.fence, reason=word, detail=detail
+                )
+            )
         if push.kind == "revoke":
             return response(
-                task_revoked=response.TaskRevoked(task=name, fence=task.fence, reason=push.reason)
+                task_revoked=response.TaskRevoked(task=name, fence=task.fence, reason=word, detail=detail)
             )
         if task.state is TaskState.OFFERED:
             return response(offer_made=response.OfferMade(offer=offer_out(site, task)))
-        reason = push.reason if push.reason in _FORCED_WORDS else "AUTO_ACCEPT"
+        reason = "ASSIGNED" if task.why.startswith(ASSIGNED) else "AUTO_ACCEPT"
         return response(task_forced=response.TaskForced(lease=lease_out(site, task), reason=reason))
 
     def _snapshot(self, snapshot: Snapshot) -> pb.SessionResponse.Snapshot:
@@ -207,7 +203,7 @@ class Desk:
             agent=agent_out(site, snapshot.agent),
             offers=[offer_out(site, task) for task in by_state[TaskState.OFFERED]],
             leases=[lease_out(site, task) for task in (*by_state[TaskState.ACTIVE], *recalled)],
-            recalls=[recall_out(site, task) for task in recalled],
+            recalls=[recall_out(site, task, step=snapshot.recalls.get(task.id)) for task in recalled],
             parked=[parked_out(site, task) for task in snapshot.parked],
             limits=pb.SessionResponse.Limits(
                 heartbeat_interval=duration(round(self._heartbeat_s * 1000)),

@@ -1,26 +1,26 @@
 """SupervisionService: what supervisors call.
 
-Its changes are repeatable by nature: a gate, a pause, a drain or a priority that is set twice is set; policies have an
-etag. `request_id` is checked for its form.
+Its changes are repeatable by nature: a gate, a pause, a drain or a priority that is set twice is set; policies remember
+the request ids of their latest changes. Elsewhere `request_id` is checked for its form.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from router.dispatch.explain import MOST_LISTED
 from router.dispatch.policy_book import PolicyRecord
 from router.dispatch.router import Router
 from router.dispatch.supervision import Supervision
-from router.domain.errors import EtagMismatch
-from router.domain.model import GateMode, NoTask
+from router.domain.model import GateMode
 from router.domain.ports import QueueFigures
 from router.policies.blending import PolicyDocument
 from router.rpc import filters, names, paging
 from router.rpc.auth import caller
 from router.rpc.convert import agents, tasks
 from router.rpc.convert import supervision as convert
-from router.rpc.validate import MAX_BATCH, MAX_DOCUMENT, MAX_REASON, Check
+from router.rpc.validate import HOUR_MS, MAX_BATCH, MAX_DOCUMENT, MAX_REASON, Check
 from router.v1 import agents_pb2, common_pb2, supervision_pb2_grpc
 from router.v1 import supervision_pb2 as pb
 
@@ -28,19 +28,16 @@ MAX_COMMENT = 1000
 MAX_VERSION_PAGE = 100
 DEFAULT_VERSION_PAGE = 20
 MAX_RECALLED = 500
-MAX_CANDIDATES = 50
+MAX_CANDIDATES = MOST_LISTED
 DEFAULT_CANDIDATES = 5
 DEFAULT_INTERVAL_MS, MIN_INTERVAL_MS, MAX_INTERVAL_MS = 1000, 200, 60_000
 MAX_GROUPS = 500
 _VERSION_DIGITS = 12
-_POLICY_FIELDS = ("document", "format", "comment")
+_POLICY_FIELDS = ("document", "comment")
 _QUEUE_FIELDS: dict[str, tuple[filters.Reader, bool]] = {
     "work_type": (filters.last_part, False),
     "paused": (filters.flag, False),
 }
-
-_PULL_WORDS = {"AT_CAPACITY": "NO_CAPACITY", "GATE_FULL": "RESERVE_HELD"}
-"""Verdicts whose word in NoTaskReason is another one."""
 
 
 class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
@@ -107,8 +104,9 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
             latest = await self._use.get_policy(who, group)
             document = latest.text_of(latest.latest)
         comment = policy.comment if "comment" in taken else ""
-        record = await self._use.put_policy(who, group, document, check.etag(policy.etag), comment)
-        return convert.policy_out(who.site, record, record.latest)
+        etag, request_id = check.etag(policy.etag), request.request_id
+        record = await self._use.put_policy(who, group, document, etag, comment, request_id)
+        return convert.policy_out(who.site, record, record.answered(request_id) or record.latest)
 
     async def ActivatePolicy(self, request: pb.ActivatePolicyRequest, context: Any) -> pb.Policy:  # noqa: N802
         """Let a version decide."""
@@ -118,7 +116,8 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
         check.not_negative("version", request.version)
         check.request_id(request.request_id)
         check.done()
-        record = await self._use.activate_policy(who, group, request.version, check.etag(request.etag))
+        etag = check.etag(request.etag)
+        record = await self._use.activate_policy(who, group, request.version, etag, request.request_id)
         return _active_out(who.site, record)
 
     async def RollbackPolicy(self, request: pb.RollbackPolicyRequest, context: Any) -> pb.Policy:  # noqa: N802
@@ -128,7 +127,7 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
         group = check.name("name", request.name, names.POLICY)
         check.request_id(request.request_id)
         check.done()
-        record = await self._use.rollback_policy(who, group, check.etag(request.etag))
+        record = await self._use.rollback_policy(who, group, check.etag(request.etag), request.request_id)
         return _active_out(who.site, record)
 
     # -- figures ---------------------------------------------------------------------------------------
@@ -137,6 +136,7 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
         who = caller()
         names.check_parent(request.parent, who.site)
         groups = _groups_in(request.blending_groups, who.site)
+        await self._use.check_groups(who, sorted(groups))
         return convert.figures_out(who.site, await self._use.figures(who), groups)
 
     async def WatchFigures(  # noqa: N802
@@ -146,6 +146,7 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
         who = caller()
         names.check_parent(request.parent, who.site)
         groups = _groups_in(request.blending_groups, who.site)
+        await self._use.check_groups(who, sorted(groups))
         interval_ms = DEFAULT_INTERVAL_MS
         if request.HasField("interval"):
             check = Check(who.site)
@@ -194,11 +195,12 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
         check = Check(who.site)
         task = check.name("name", request.name, names.TASK)
         agent = check.name("agent", request.agent, names.AGENT)
-        check.text("reason", request.reason, MAX_REASON)
+        reason = check.text("reason", request.reason, MAX_REASON)
         check.request_id(request.request_id)
         check.done()
-        await self._check_etag(task, check.etag(request.etag))
-        return tasks.task_out(who.site, await self._use.reassign(who, task, agent, request.force))
+        etag = check.etag(request.etag)
+        moved = await self._use.reassign(who, task, agent, request.force, reason, etag)
+        return tasks.task_out(who.site, moved)
 
     async def ReprioritizeTask(  # noqa: N802
         self, request: pb.ReprioritizeTaskRequest, context: Any
@@ -214,43 +216,53 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
             fields["due_ms"] = check.time("due_time", request.due_time)
         if not fields:
             check.add("priority", "is missing; give a priority, a due_time or both")
-        check.text("reason", request.reason, MAX_REASON)
+        reason = check.text("reason", request.reason, MAX_REASON)
         check.request_id(request.request_id)
         check.done()
-        changed = await self._router.tasks.update(who, task, fields, check.etag(request.etag))
+        changed = await self._router.tasks.update(who, task, fields, check.etag(request.etag), reason)
         return tasks.task_out(who.site, changed)
 
     async def PauseQueue(self, request: pb.PauseQueueRequest, context: Any) -> pb.PauseQueueResponse:  # noqa: N802
         """Stop routing from a queue or a work type."""
-        queues = await self._set_paused(request, True)
+        queues = await self._set_paused(request.name, request.request_id, True, request.reason)
         return pb.PauseQueueResponse(queues=queues)
 
     async def ResumeQueue(self, request: pb.ResumeQueueRequest, context: Any) -> pb.ResumeQueueResponse:  # noqa: N802
         """End a pause."""
-        queues = await self._set_paused(request, False)
+        queues = await self._set_paused(request.name, request.request_id, False, "")
         return pb.ResumeQueueResponse(queues=queues)
 
-    async def _set_paused(
-        self, request: pb.PauseQueueRequest | pb.ResumeQueueRequest, paused: bool
-    ) -> list[pb.Queue]:
+    async def _set_paused(self, name: str, request_id: str, paused: bool, reason: str) -> list[pb.Queue]:
         who = caller()
-        collection, id = names.parse_any(request.name, (names.WORK_TYPE, names.QUEUE), who.site)
+        collection, id = names.parse_any(name, (names.WORK_TYPE, names.QUEUE), who.site)
         check = Check(who.site)
-        check.text("reason", request.reason, MAX_REASON)
-        check.request_id(request.request_id)
+        check.text("reason", reason, MAX_REASON)
+        check.request_id(request_id)
         check.done()
         by_type = collection == names.WORK_TYPE
         if by_type:
             await self._router.work_types.get(who, id)
-        await self._use.pause(who, f"wt:{id}" if by_type else f"q:{id}", paused, request.reason)
-        found, _ = await self._use.queues(who, "", MAX_BATCH)
-        concerned = [q for q in found if id == (q.spec.work_type if by_type else q.id.rstrip("!"))]
-        return [self._queue_out(queue, request.reason) for queue in concerned]
+        await self._use.pause(who, f"wt:{id}" if by_type else f"q:{id}", paused, reason)
+        return await self._queues_out(
+            [
+                q
+                async for q in self._every_queue()
+                if id == (q.spec.work_type if by_type else q.id.rstrip("!"))
+            ]
+        )
 
-    def _queue_out(self, queue: QueueFigures, reason: str = "") -> pb.Queue:
-        now_ms = self._router.clock.now_ms()
-        reasons = {f"wt:{queue.spec.work_type}": reason} if queue.paused else {}
-        return convert.queue_out(caller().site, queue, now_ms, reasons)
+    async def _every_queue(self) -> AsyncIterator[QueueFigures]:
+        cursor = ""
+        while True:
+            queues, cursor = await self._use.queues(caller(), cursor, MAX_BATCH)
+            for queue in queues:
+                yield queue
+            if not cursor:
+                return
+
+    async def _queues_out(self, queues: Sequence[QueueFigures]) -> list[pb.Queue]:
+        now_ms, reasons = self._router.clock.now_ms(), await self._use.paused(caller())
+        return [convert.queue_out(caller().site, queue, now_ms, reasons) for queue in queues[:MAX_BATCH]]
 
     async def ListQueues(self, request: pb.ListQueuesRequest, context: Any) -> pb.ListQueuesResponse:  # noqa: N802
         """The queues that hold tasks; with a filter a page may be short although more follow."""
@@ -263,7 +275,7 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
         question = ("queues", request.filter)
         queues, cursor = await self._use.queues(who, paging.decode(request.page_token, *question), size)
         return pb.ListQueuesResponse(
-            queues=[self._queue_out(queue) for queue in filters.kept(queues, conditions, _value_of)],
+            queues=await self._queues_out(filters.kept(queues, conditions, _value_of)),
             next_page_token=paging.encode(cursor, *question),
         )
 
@@ -272,13 +284,10 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
         who = caller()
         check = Check(who.site)
         id = check.name("name", request.name, names.AGENT)
-        check.text("reason", request.reason, MAX_REASON)
+        reason = check.text("reason", request.reason, MAX_REASON)
         check.request_id(request.request_id)
         check.done()
-        agent = await self._use.drain_agent(who, id, True)
-        if request.recall and agent.held:
-            await self._use.recall(who, agent.profile.blending_group, 0, [id], request.reason)
-            agent = await self._router.agents.get_agent(who, id)
+        agent = await self._use.drain_agent(who, id, True, reason, request.recall)
         return agents.agent_out(who.site, agent)
 
     async def UndrainAgent(self, request: pb.UndrainAgentRequest, context: Any) -> common_pb2.Agent:  # noqa: N802
@@ -304,12 +313,13 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
             check.number("count", request.count, 1, MAX_RECALLED)
         elif not named:
             check.add("selection", "is missing; give a count or the names of agents")
+        notice_ms = None
         if request.HasField("notice"):
-            check.add("notice", "cannot be chosen in this version; the policy's notice_s counts")
+            notice_ms = check.duration("notice", request.notice, 0, HOUR_MS)
         check.text("reason", request.reason, MAX_REASON)
-        check.request_id(request.request_id)
         check.done()
-        recalled = await self._use.recall(who, group, request.count if by_count else 0, named, request.reason)
+        count = request.count if by_count else 0
+        recalled = await self._use.recall(who, group, count, named, request.reason, notice_ms)
         return convert.recalled_out(who.site, recalled, request.reason)
 
     # -- why -------------------------------------------------------------------------------------------
@@ -326,7 +336,7 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
         task = await self._router.tasks.get(who, id)
         return pb.ExplainTaskResponse(
             task=tasks.task_out(who.site, task, tasks.SUMMARY),
-            explanation=convert.explanation_out(explanation),
+            explanation=convert.explanation_out(who.site, explanation),
             candidates=convert.candidates_out(who.site, explanation, limit or DEFAULT_CANDIDATES),
         )
 
@@ -337,28 +347,17 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
         who = caller()
         check = Check(who.site)
         id = check.name("name", request.name, names.AGENT)
-        if request.task:
-            check.add("task", "cannot be chosen in this version; leave it empty, or ask ExplainTask")
+        task = check.optional_name("task", request.task, names.TASK)
         check.done()
-        explanation = await self._use.explain_agent(who, id)
+        explanation = await self._use.explain_agent(who, id, task)
         agent = await self._router.agents.get_agent(who, id)
-        reason = _reason_of(explanation.verdict)
+        pull = explanation.pull
         return pb.ExplainAgentResponse(
             agent=agents.agent_out(who.site, agent),
-            explanation=convert.explanation_out(explanation),
-            task=names.name(who.site, names.TASK, agent.held[0] if agent.held else ""),
-            no_task_reason=agents.NO_TASK_REASONS[reason]
-            if reason
-            else agents_pb2.NO_TASK_REASON_UNSPECIFIED,
+            explanation=convert.explanation_out(who.site, explanation),
+            task=names.name(who.site, names.TASK, explanation.task),
+            no_task_reason=agents.NO_TASK_REASONS[pull] if pull else agents_pb2.NO_TASK_REASON_UNSPECIFIED,
         )
-
-    async def _check_etag(self, task_id: str, expected: int | None) -> None:
-        """Where the use case takes no etag; a change between this look and the next step goes unnoticed."""
-        if expected is None:
-            return
-        task = await self._router.tasks.get(caller(), task_id)
-        if task.revision != expected:
-            raise EtagMismatch(f"task {task_id!r} changed since it was read")
 
 
 def _active_out(site: str, record: PolicyRecord) -> pb.Policy:
@@ -378,12 +377,6 @@ def _groups_in(wanted: Any, site: str) -> frozenset[str]:
     )
     check.done()
     return groups
-
-
-def _reason_of(verdict: str) -> NoTask | None:
-    """What GetNextTask would answer; None where the explanation has no word for it."""
-    word = _PULL_WORDS.get(verdict, verdict)
-    return NoTask(word) if word in NoTask.__members__ else None
 
 
 def _value_of(queue: QueueFigures, condition: filters.Condition) -> Any:

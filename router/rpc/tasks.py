@@ -55,6 +55,7 @@ class TaskService(tasks_pb2_grpc.TaskServiceServicer):
     def __init__(self, router: Router) -> None:
         self._tasks = router.tasks
         self._work_types = router.work_types
+        self._supervision = router.supervision
 
     # -- submit ----------------------------------------------------------------------------------------
     async def SubmitTask(self, request: pb.SubmitTaskRequest, context: Any) -> common_pb2.Task:  # noqa: N802
@@ -89,24 +90,8 @@ class TaskService(tasks_pb2_grpc.TaskServiceServicer):
     ) -> list[pb.SubmitResult]:
         read = [_tried(request, who.site) for request in requests]
         good = [item for item in read if not isinstance(item, RouterError)]
-        stored = iter(await self._store_all(who, good))
+        stored = iter(await self._tasks.submit_many(who, good))
         return [_result_out(who.site, r if isinstance(r, RouterError) else next(stored)) for r in read]
-
-    async def _store_all(
-        self, who: Caller, items: Sequence[tuple[TaskSpec, str, str]]
-    ) -> list[Submitted | RouterError]:
-        """Items that bring an id of their own go one by one; all others together."""
-        if not any(task_id for _, _, task_id in items):
-            return await self._tasks.submit_many(who, [(spec, request_id) for spec, request_id, _ in items])
-        return await asyncio.gather(*(self._store_one(who, *item) for item in items))
-
-    async def _store_one(
-        self, who: Caller, spec: TaskSpec, request_id: str, task_id: str
-    ) -> Submitted | RouterError:
-        try:
-            return await self._tasks.submit(who, spec, request_id, task_id)
-        except RouterError as error:
-            return error
 
     # -- look ------------------------------------------------------------------------------------------
     async def GetTask(self, request: pb.GetTaskRequest, context: Any) -> common_pb2.Task:  # noqa: N802
@@ -123,8 +108,6 @@ class TaskService(tasks_pb2_grpc.TaskServiceServicer):
         names.check_parent(request.parent, who.site)
         check = Check(who.site)
         size = check.page_size(request.page_size)
-        if request.order_by:
-            check.add("order_by", "is not supported by this version; leave it empty")
         if request.view == convert.FULL:
             check.add("view", "FULL is for GetTask only; ask for SUMMARY or BASIC")
         check.done()
@@ -172,13 +155,12 @@ class TaskService(tasks_pb2_grpc.TaskServiceServicer):
         who = caller()
         check = Check(who.site)
         task_id = check.name("name", request.name, names.TASK)
-        check.text("reason", request.reason, MAX_REASON)
+        reason = check.text("reason", request.reason, MAX_REASON)
         check.request_id(request.request_id)
         check.done()
-        expected = check.etag(request.etag)
-        if expected is not None and (await self._tasks.get(who, task_id)).revision != expected:
-            raise EtagMismatch(f"task {task_id!r} changed since it was read")
-        return convert.task_out(who.site, await self._tasks.revive(who, task_id))
+        return convert.task_out(
+            who.site, await self._tasks.revive(who, task_id, reason, check.etag(request.etag))
+        )
 
     # -- watch -----------------------------------------------------------------------------------------
     async def WatchTasks(  # noqa: N802
@@ -218,13 +200,17 @@ class TaskService(tasks_pb2_grpc.TaskServiceServicer):
             made, etag = await self._work_types.get(who, work_type.id)
             if not request.request_id or made != work_type:
                 raise
-        return convert.work_type_out(who.site, made, etag)
+        return convert.work_type_out(who.site, made, etag, await self._is_paused(who, made.id))
+
+    async def _is_paused(self, who: Caller, work_type: str) -> bool:
+        return f"wt:{work_type}" in await self._supervision.paused(who)
 
     async def GetWorkType(self, request: pb.GetWorkTypeRequest, context: Any) -> pb.WorkType:  # noqa: N802
         """One work type."""
         who = caller()
         id = names.parse(request.name, names.WORK_TYPE, who.site)
-        return convert.work_type_out(who.site, *await self._work_types.get(who, id))
+        work_type, etag = await self._work_types.get(who, id)
+        return convert.work_type_out(who.site, work_type, etag, await self._is_paused(who, id))
 
     async def ListWorkTypes(  # noqa: N802
         self, request: pb.ListWorkTypesRequest, context: Any
@@ -239,8 +225,12 @@ class TaskService(tasks_pb2_grpc.TaskServiceServicer):
         page, token = paging.page_of(
             everything, lambda item: item[0].id, request.page_token, size, "workTypes"
         )
+        paused = await self._supervision.paused(who)
         return pb.ListWorkTypesResponse(
-            work_types=[convert.work_type_out(who.site, work_type, etag) for work_type, etag in page],
+            work_types=[
+                convert.work_type_out(who.site, work_type, etag, f"wt:{work_type.id}" in paused)
+                for work_type, etag in page
+            ],
             next_page_token=token,
         )
 
@@ -262,8 +252,8 @@ class TaskService(tasks_pb2_grpc.TaskServiceServicer):
             )
             changed = _work_type_in(id, message, check)
             try:
-                stored = await self._work_types.update(who, changed, etag if wanted is None else wanted)
-                return convert.work_type_out(who.site, *stored)
+                stored, etag = await self._work_types.update(who, changed, etag if wanted is None else wanted)
+                return convert.work_type_out(who.site, stored, etag, await self._is_paused(who, id))
             except EtagMismatch:
                 if wanted is not None or attempt + 1 == _UPDATE_TRIES:
                     raise

@@ -97,6 +97,7 @@ class _FeedStream:
 
     def __init__(self, router: Router, who: Caller, source: str, drain: Drain) -> None:
         self._telephony = router.telephony
+        self._now_ms = router.clock.now_ms
         self._who = who
         self._source = source
         self._drain = drain
@@ -151,7 +152,7 @@ class _FeedStream:
         """A report that is not valid is answered as such and changes nothing; the stream goes on."""
         check = Check(self._who.site)
         try:
-            batch = convert.batch_in(request, self._source, self._epoch, check)
+            batch = convert.batch_in(request, self._source, self._epoch, self._now_ms(), check)
             check.done()
             return convert.ack_out(await self._telephony.report(self._who, batch), request.sequence)
         except InvalidInput as error:

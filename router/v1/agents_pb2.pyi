@@ -118,28 +118,22 @@ class SessionRequest(_message.Message):
         SESSION_ID_FIELD_NUMBER: _builtins.int
         READY_FIELD_NUMBER: _builtins.int
         CLIENT_INFO_FIELD_NUMBER: _builtins.int
-        RESUME_REVISION_FIELD_NUMBER: _builtins.int
         session_id: _builtins.str
-        """Chosen by the desktop, the same over reconnects, so that its own new stream is told from another desktop's."""
+        """Chosen by the desktop, the same over its reconnects, for the router's log. May be empty."""
         ready: _builtins.bool
         """Whether the agent wants tasks."""
         client_info: _builtins.str
-        """Name and version of the desktop, for the log."""
-        resume_revision: _builtins.int
-        """Last revision seen; the Snapshot is sent anyway, this tells the router how far behind the desktop was. 0 for
-        the first.
-        """
+        """Name and version of the desktop, for the router's log. May be empty."""
         def __init__(
             self,
             *,
             session_id: _builtins.str = ...,
             ready: _builtins.bool = ...,
             client_info: _builtins.str = ...,
-            resume_revision: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["client_info", b"client_info", "ready", b"ready", "resume_revision", b"resume_revision", "session_id", b"session_id"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["client_info", b"client_info", "ready", b"ready", "session_id", b"session_id"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -150,20 +144,16 @@ class SessionRequest(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
         READY_FIELD_NUMBER: _builtins.int
-        REASON_FIELD_NUMBER: _builtins.int
         ready: _builtins.bool
         """False: no new offers; what is held stays."""
-        reason: _builtins.str
-        """Why not, in the agent's words. May be empty."""
         def __init__(
             self,
             *,
             ready: _builtins.bool = ...,
-            reason: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["ready", b"ready", "reason", b"reason"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["ready", b"ready"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -296,7 +286,7 @@ class SessionRequest(_message.Message):
         """That of the lease."""
         @_builtins.property
         def until_time(self) -> _timestamp_pb2.Timestamp:
-            """When it goes back to its queue, at most 7 days ahead."""
+            """When it goes back to its queue, at most 7 days ahead. Unset: in an hour."""
 
         def __init__(
             self,
@@ -405,41 +395,12 @@ class SessionRequest(_message.Message):
 
         DESCRIPTOR: _descriptor.Descriptor
 
-        REVISION_FIELD_NUMBER: _builtins.int
-        revision: _builtins.int
-        """Last revision seen."""
         def __init__(
             self,
-            *,
-            revision: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    @_typing.final
-    class OfferSeen(_message.Message):
-        """The offer is on the screen."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        TASK_FIELD_NUMBER: _builtins.int
-        FENCE_FIELD_NUMBER: _builtins.int
-        task: _builtins.str
-        """`sites/{site}/tasks/{task}`."""
-        fence: _builtins.int
-        """That of the offer."""
-        def __init__(
-            self,
-            *,
-            task: _builtins.str = ...,
-            fence: _builtins.int = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence", "task", b"task"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -455,7 +416,6 @@ class SessionRequest(_message.Message):
     EXTEND_FIELD_NUMBER: _builtins.int
     RELEASE_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
-    OFFER_SEEN_FIELD_NUMBER: _builtins.int
     correlation_id: _builtins.str
     """Chosen by the client; comes back in the Result. Empty: no Result is wanted."""
     @_builtins.property
@@ -502,10 +462,6 @@ class SessionRequest(_message.Message):
     def heartbeat(self) -> Global___SessionRequest.Heartbeat:
         """Sign of life; renews all leases of the agent."""
 
-    @_builtins.property
-    def offer_seen(self) -> Global___SessionRequest.OfferSeen:
-        """The offer is on the screen."""
-
     def __init__(
         self,
         *,
@@ -521,13 +477,12 @@ class SessionRequest(_message.Message):
         extend: Global___SessionRequest.Extend | None = ...,
         release: Global___SessionRequest.Release | None = ...,
         heartbeat: Global___SessionRequest.Heartbeat | None = ...,
-        offer_seen: Global___SessionRequest.OfferSeen | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "checkpoint", b"checkpoint", "complete", b"complete", "decline", b"decline", "extend", b"extend", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "offer_seen", b"offer_seen", "park", b"park", "ready", b"ready", "release", b"release", "resume", b"resume"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "checkpoint", b"checkpoint", "complete", b"complete", "decline", b"decline", "extend", b"extend", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "park", b"park", "ready", b"ready", "release", b"release", "resume", b"resume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "checkpoint", b"checkpoint", "complete", b"complete", "correlation_id", b"correlation_id", "decline", b"decline", "extend", b"extend", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "offer_seen", b"offer_seen", "park", b"park", "ready", b"ready", "release", b"release", "resume", b"resume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "checkpoint", b"checkpoint", "complete", b"complete", "correlation_id", b"correlation_id", "decline", b"decline", "extend", b"extend", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "park", b"park", "ready", b"ready", "release", b"release", "resume", b"resume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "ready", "accept", "decline", "checkpoint", "complete", "park", "resume", "extend", "release", "heartbeat", "offer_seen"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "ready", "accept", "decline", "checkpoint", "complete", "park", "resume", "extend", "release", "heartbeat"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -666,22 +621,28 @@ class SessionResponse(_message.Message):
         TASK_FIELD_NUMBER: _builtins.int
         FENCE_FIELD_NUMBER: _builtins.int
         REASON_FIELD_NUMBER: _builtins.int
+        DETAIL_FIELD_NUMBER: _builtins.int
         task: _builtins.str
         """`sites/{site}/tasks/{task}`."""
         fence: _builtins.int
         """That of the offer."""
         reason: _builtins.str
-        """Why: `CALL`, `TIMEOUT`, `GATE`, `CANCELED`, `REASSIGNED`, `NOT_READY`."""
+        """Why: `CALL`, `NOT_AVAILABLE`, `OFFLINE`, `TIMEOUT`, `RECALLED`, `DRAINING`, `CANCELED`, `REASSIGNED`,
+        `RESERVE_FAILED`.
+        """
+        detail: _builtins.str
+        """The same as a sentence for the screen."""
         def __init__(
             self,
             *,
             task: _builtins.str = ...,
             fence: _builtins.int = ...,
             reason: _builtins.str = ...,
+            detail: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence", "reason", b"reason", "task", b"task"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "fence", b"fence", "reason", b"reason", "task", b"task"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -716,7 +677,7 @@ class SessionResponse(_message.Message):
         LEASE_FIELD_NUMBER: _builtins.int
         REASON_FIELD_NUMBER: _builtins.int
         reason: _builtins.str
-        """Why: `AUTO_ACCEPT`, `ASSIGNED`, `PULLED`."""
+        """Why: `AUTO_ACCEPT`, or `ASSIGNED` when a supervisor gave the task to an agent who accepts by itself."""
         @_builtins.property
         def lease(self) -> _common_pb2.Lease:
             """The lease."""
@@ -735,29 +696,35 @@ class SessionResponse(_message.Message):
 
     @_typing.final
     class TaskRevoked(_message.Message):
-        """A lease has ended without the agent's doing."""
+        """A lease or parked task has gone without the agent's doing."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         TASK_FIELD_NUMBER: _builtins.int
         FENCE_FIELD_NUMBER: _builtins.int
         REASON_FIELD_NUMBER: _builtins.int
+        DETAIL_FIELD_NUMBER: _builtins.int
         task: _builtins.str
         """`sites/{site}/tasks/{task}`."""
         fence: _builtins.int
-        """That of the lease."""
+        """That of the lease or parked task."""
         reason: _builtins.str
-        """Why: `NOTICE_OVER`, `LEASE_EXPIRED`, `CANCELED`, `REASSIGNED`, `TASK_EXPIRED`, `PARK_OVER`."""
+        """Why: `NOTICE_OVER`, `LEASE_EXPIRED`, `CANCELED`, `REASSIGNED`, `TASK_EXPIRED`, `PARK_OVER`; or, when the task was
+        taken without notice, `CALL`, `OFFLINE`, `RECALLED`, `DRAINING`.
+        """
+        detail: _builtins.str
+        """The same as a sentence for the screen."""
         def __init__(
             self,
             *,
             task: _builtins.str = ...,
             fence: _builtins.int = ...,
             reason: _builtins.str = ...,
+            detail: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence", "reason", b"reason", "task", b"task"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "fence", b"fence", "reason", b"reason", "task", b"task"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -881,7 +848,7 @@ class SessionResponse(_message.Message):
     DRAINING_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
-    """Grows with each message of a session; a gap cannot occur within a stream."""
+    """1 for the first message of a stream, then one more with each: a gap cannot occur."""
     @_builtins.property
     def snapshot(self) -> Global___SessionResponse.Snapshot:
         """All that the desktop must know; replaces what it knew."""
@@ -900,11 +867,11 @@ class SessionResponse(_message.Message):
 
     @_builtins.property
     def task_forced(self) -> Global___SessionResponse.TaskForced:
-        """A lease has begun without an accept: auto-accept, or a supervisor's hand."""
+        """A lease has begun without an accept."""
 
     @_builtins.property
     def task_revoked(self) -> Global___SessionResponse.TaskRevoked:
-        """A lease has ended without the agent's doing."""
+        """A lease or parked task has gone without the agent's doing."""
 
     @_builtins.property
     def agent_changed(self) -> Global___SessionResponse.AgentChanged:
@@ -959,7 +926,7 @@ class GetNextTaskRequest(_message.Message):
     agent: _builtins.str
     """`sites/{site}/agents/{agent}`; empty for the caller."""
     request_id: _builtins.str
-    """A UUID. A repeated call with it answers with the same lease while that is held."""
+    """A UUID. A repeated call with it answers with the same lease while the agent holds it."""
     @_builtins.property
     def wait(self) -> _duration_pb2.Duration:
         """How long to wait for a task, 0 to 60 s. Unset: 0."""
@@ -1191,7 +1158,7 @@ class ParkTaskRequest(_message.Message):
     """A UUID. A repeated call with it answers as the first did."""
     @_builtins.property
     def until_time(self) -> _timestamp_pb2.Timestamp:
-        """When it goes back to its queue, at most 7 days ahead."""
+        """When it goes back to its queue, at most 7 days ahead. Unset: in an hour."""
 
     def __init__(
         self,

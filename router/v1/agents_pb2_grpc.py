@@ -131,8 +131,7 @@ class AgentServiceServicer:
 
     def Session(self, request_iterator, context):
         """The desktop's stream. The client sends Hello first; the router answers with a Snapshot, then with each change. A
-        new session of the same agent ends the older one with ABORTED SESSION_REPLACED. An offer counts as shown only
-        after OfferSeen.
+        new stream of the same agent ends the older one with ABORTED SESSION_REPLACED.
         Errors: FAILED_PRECONDITION HELLO_EXPECTED; NOT_FOUND; RESOURCE_EXHAUSTED SLOW_CONSUMER; UNAVAILABLE DRAINING;
         DEADLINE_EXCEEDED SESSION_SILENT (no message for three heartbeat intervals).
         """
@@ -163,7 +162,7 @@ class AgentServiceServicer:
     def DeclineOffer(self, request, context):
         """Refuses an offer. The task goes back to the head of its queue, and not to this agent for the work type's
         decline_exclusion.
-        Errors: NOT_FOUND; ABORTED SUPERSEDED; FAILED_PRECONDITION WRONG_STATE.
+        Errors: NOT_FOUND; ABORTED SUPERSEDED; FAILED_PRECONDITION NOT_HOLDER, WRONG_STATE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -204,8 +203,8 @@ class AgentServiceServicer:
 
     def ResumeTask(self, request, context):
         """Takes a parked task up again, under a new fence.
-        Errors: NOT_FOUND; ABORTED SUPERSEDED; FAILED_PRECONDITION WRONG_STATE, or the word of a NoTaskReason such as
-        GATE_CLOSED.
+        Errors: NOT_FOUND; ABORTED SUPERSEDED; FAILED_PRECONDITION NOT_HOLDER, WRONG_STATE, or the word of a NoTaskReason
+        such as GATE_CLOSED.
         AIP-136: returns the resource that it makes.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -276,7 +275,8 @@ class AgentServiceServicer:
 
     def UpdateAgent(self, request, context):
         """Changes the fields of a profile that the mask names. Work that the agent holds stays. For supervisors.
-        Errors: NOT_FOUND; ABORTED ETAG_MISMATCH.
+        Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION HOLDS_TASKS (another blending group, or a capacity
+        below what is held).
         AIP-134: an update returns the resource.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -286,8 +286,8 @@ class AgentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteAgent(self, request, context):
-        """Removes the profile of an agent who holds nothing. For supervisors.
-        Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WRONG_STATE.
+        """Removes the profile of an agent who is not connected and holds nothing. For supervisors.
+        Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION CONNECTED, HOLDS_TASKS.
         AIP-135: a delete returns Empty.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE

@@ -41,8 +41,7 @@ class AgentServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AgentServiceAsyncStub: ...
     Session: _grpc.StreamStreamMultiCallable[_agents_pb2.SessionRequest, _agents_pb2.SessionResponse]
     """The desktop's stream. The client sends Hello first; the router answers with a Snapshot, then with each change. A
-    new session of the same agent ends the older one with ABORTED SESSION_REPLACED. An offer counts as shown only
-    after OfferSeen.
+    new stream of the same agent ends the older one with ABORTED SESSION_REPLACED.
     Errors: FAILED_PRECONDITION HELLO_EXPECTED; NOT_FOUND; RESOURCE_EXHAUSTED SLOW_CONSUMER; UNAVAILABLE DRAINING;
     DEADLINE_EXCEEDED SESSION_SILENT (no message for three heartbeat intervals).
     """
@@ -61,7 +60,7 @@ class AgentServiceStub:
     DeclineOffer: _grpc.UnaryUnaryMultiCallable[_agents_pb2.DeclineOfferRequest, _agents_pb2.DeclineOfferResponse]
     """Refuses an offer. The task goes back to the head of its queue, and not to this agent for the work type's
     decline_exclusion.
-    Errors: NOT_FOUND; ABORTED SUPERSEDED; FAILED_PRECONDITION WRONG_STATE.
+    Errors: NOT_FOUND; ABORTED SUPERSEDED; FAILED_PRECONDITION NOT_HOLDER, WRONG_STATE.
     """
     CheckpointTask: _grpc.UnaryUnaryMultiCallable[_agents_pb2.CheckpointTaskRequest, _common_pb2.Lease]
     """Saves progress and renews the lease.
@@ -86,8 +85,8 @@ class AgentServiceStub:
     """
     ResumeTask: _grpc.UnaryUnaryMultiCallable[_agents_pb2.ResumeTaskRequest, _common_pb2.Lease]
     """Takes a parked task up again, under a new fence.
-    Errors: NOT_FOUND; ABORTED SUPERSEDED; FAILED_PRECONDITION WRONG_STATE, or the word of a NoTaskReason such as
-    GATE_CLOSED.
+    Errors: NOT_FOUND; ABORTED SUPERSEDED; FAILED_PRECONDITION NOT_HOLDER, WRONG_STATE, or the word of a NoTaskReason
+    such as GATE_CLOSED.
     AIP-136: returns the resource that it makes.
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -130,14 +129,15 @@ class AgentServiceStub:
     """
     UpdateAgent: _grpc.UnaryUnaryMultiCallable[_agents_pb2.UpdateAgentRequest, _common_pb2.Agent]
     """Changes the fields of a profile that the mask names. Work that the agent holds stays. For supervisors.
-    Errors: NOT_FOUND; ABORTED ETAG_MISMATCH.
+    Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION HOLDS_TASKS (another blending group, or a capacity
+    below what is held).
     AIP-134: an update returns the resource.
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
     """
     DeleteAgent: _grpc.UnaryUnaryMultiCallable[_agents_pb2.DeleteAgentRequest, _empty_pb2.Empty]
-    """Removes the profile of an agent who holds nothing. For supervisors.
-    Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WRONG_STATE.
+    """Removes the profile of an agent who is not connected and holds nothing. For supervisors.
+    Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION CONNECTED, HOLDS_TASKS.
     AIP-135: a delete returns Empty.
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -154,8 +154,7 @@ class AgentServiceAsyncStub(AgentServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Session: _aio.StreamStreamMultiCallable[_agents_pb2.SessionRequest, _agents_pb2.SessionResponse]  # type: ignore[assignment]
     """The desktop's stream. The client sends Hello first; the router answers with a Snapshot, then with each change. A
-    new session of the same agent ends the older one with ABORTED SESSION_REPLACED. An offer counts as shown only
-    after OfferSeen.
+    new stream of the same agent ends the older one with ABORTED SESSION_REPLACED.
     Errors: FAILED_PRECONDITION HELLO_EXPECTED; NOT_FOUND; RESOURCE_EXHAUSTED SLOW_CONSUMER; UNAVAILABLE DRAINING;
     DEADLINE_EXCEEDED SESSION_SILENT (no message for three heartbeat intervals).
     """
@@ -174,7 +173,7 @@ class AgentServiceAsyncStub(AgentServiceStub):
     DeclineOffer: _aio.UnaryUnaryMultiCallable[_agents_pb2.DeclineOfferRequest, _agents_pb2.DeclineOfferResponse]  # type: ignore[assignment]
     """Refuses an offer. The task goes back to the head of its queue, and not to this agent for the work type's
     decline_exclusion.
-    Errors: NOT_FOUND; ABORTED SUPERSEDED; FAILED_PRECONDITION WRONG_STATE.
+    Errors: NOT_FOUND; ABORTED SUPERSEDED; FAILED_PRECONDITION NOT_HOLDER, WRONG_STATE.
     """
     CheckpointTask: _aio.UnaryUnaryMultiCallable[_agents_pb2.CheckpointTaskRequest, _common_pb2.Lease]  # type: ignore[assignment]
     """Saves progress and renews the lease.
@@ -199,8 +198,8 @@ class AgentServiceAsyncStub(AgentServiceStub):
     """
     ResumeTask: _aio.UnaryUnaryMultiCallable[_agents_pb2.ResumeTaskRequest, _common_pb2.Lease]  # type: ignore[assignment]
     """Takes a parked task up again, under a new fence.
-    Errors: NOT_FOUND; ABORTED SUPERSEDED; FAILED_PRECONDITION WRONG_STATE, or the word of a NoTaskReason such as
-    GATE_CLOSED.
+    Errors: NOT_FOUND; ABORTED SUPERSEDED; FAILED_PRECONDITION NOT_HOLDER, WRONG_STATE, or the word of a NoTaskReason
+    such as GATE_CLOSED.
     AIP-136: returns the resource that it makes.
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -243,14 +242,15 @@ class AgentServiceAsyncStub(AgentServiceStub):
     """
     UpdateAgent: _aio.UnaryUnaryMultiCallable[_agents_pb2.UpdateAgentRequest, _common_pb2.Agent]  # type: ignore[assignment]
     """Changes the fields of a profile that the mask names. Work that the agent holds stays. For supervisors.
-    Errors: NOT_FOUND; ABORTED ETAG_MISMATCH.
+    Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION HOLDS_TASKS (another blending group, or a capacity
+    below what is held).
     AIP-134: an update returns the resource.
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
     """
     DeleteAgent: _aio.UnaryUnaryMultiCallable[_agents_pb2.DeleteAgentRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Removes the profile of an agent who holds nothing. For supervisors.
-    Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WRONG_STATE.
+    """Removes the profile of an agent who is not connected and holds nothing. For supervisors.
+    Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION CONNECTED, HOLDS_TASKS.
     AIP-135: a delete returns Empty.
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -270,8 +270,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_agents_pb2.SessionResponse], _abc.AsyncIterator[_agents_pb2.SessionResponse]]:
         """The desktop's stream. The client sends Hello first; the router answers with a Snapshot, then with each change. A
-        new session of the same agent ends the older one with ABORTED SESSION_REPLACED. An offer counts as shown only
-        after OfferSeen.
+        new stream of the same agent ends the older one with ABORTED SESSION_REPLACED.
         Errors: FAILED_PRECONDITION HELLO_EXPECTED; NOT_FOUND; RESOURCE_EXHAUSTED SLOW_CONSUMER; UNAVAILABLE DRAINING;
         DEADLINE_EXCEEDED SESSION_SILENT (no message for three heartbeat intervals).
         """
@@ -308,7 +307,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_agents_pb2.DeclineOfferResponse, _abc.Awaitable[_agents_pb2.DeclineOfferResponse]]:
         """Refuses an offer. The task goes back to the head of its queue, and not to this agent for the work type's
         decline_exclusion.
-        Errors: NOT_FOUND; ABORTED SUPERSEDED; FAILED_PRECONDITION WRONG_STATE.
+        Errors: NOT_FOUND; ABORTED SUPERSEDED; FAILED_PRECONDITION NOT_HOLDER, WRONG_STATE.
         """
 
     @_abc_1.abstractmethod
@@ -357,8 +356,8 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_common_pb2.Lease, _abc.Awaitable[_common_pb2.Lease]]:
         """Takes a parked task up again, under a new fence.
-        Errors: NOT_FOUND; ABORTED SUPERSEDED; FAILED_PRECONDITION WRONG_STATE, or the word of a NoTaskReason such as
-        GATE_CLOSED.
+        Errors: NOT_FOUND; ABORTED SUPERSEDED; FAILED_PRECONDITION NOT_HOLDER, WRONG_STATE, or the word of a NoTaskReason
+        such as GATE_CLOSED.
         AIP-136: returns the resource that it makes.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -443,7 +442,8 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_common_pb2.Agent, _abc.Awaitable[_common_pb2.Agent]]:
         """Changes the fields of a profile that the mask names. Work that the agent holds stays. For supervisors.
-        Errors: NOT_FOUND; ABORTED ETAG_MISMATCH.
+        Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION HOLDS_TASKS (another blending group, or a capacity
+        below what is held).
         AIP-134: an update returns the resource.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -455,8 +455,8 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agents_pb2.DeleteAgentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Removes the profile of an agent who holds nothing. For supervisors.
-        Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WRONG_STATE.
+        """Removes the profile of an agent who is not connected and holds nothing. For supervisors.
+        Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION CONNECTED, HOLDS_TASKS.
         AIP-135: a delete returns Empty.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE

@@ -396,17 +396,17 @@ class Task(_message.Message):
     fence: _builtins.int
     """Output only. Number of the last hand-over; grows with each. 0 before the first."""
     attempts: _builtins.int
-    """Output only. Leases begun so far."""
+    """Output only. Leases lost so far: their desktop fell silent. With the work type's max_attempts it is a dead letter."""
     recalls: _builtins.int
-    """Output only. Leases that a recall ended."""
+    """Output only. Recalls so far, those that were not obeyed included."""
     declines: _builtins.int
-    """Output only. Offers declined or not answered in time."""
+    """Output only. Offers declined so far."""
     result: _builtins.bytes
     """Output only. What the completing agent left, opaque to the router. At most 64 KiB."""
     outcome: _builtins.str
     """Output only. The completing agent's word for how it ended, such as `approved`."""
     end_reason: _builtins.str
-    """Output only. Why it ended, for CANCELED, EXPIRED and DEAD_LETTER."""
+    """Output only. Why it ended: what the canceling caller said, or a word such as `EXPIRED`; for COMPLETED the outcome."""
     etag: _builtins.str
     """Changes with each change of the task. Sent back with a change, it is checked: a mismatch answers ABORTED."""
     submitter: _builtins.str
@@ -467,7 +467,9 @@ class Task(_message.Message):
 
     @_builtins.property
     def state_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When it entered its present state."""
+        """Output only. When it entered its present state. While it is SCHEDULED, QUEUED, RECALLING or PARKED, a change of it
+        (an update, a relaxation, a checkpoint) counts as entering anew.
+        """
 
     def __init__(
         self,
@@ -639,7 +641,7 @@ class Lease(_message.Message):
     fence: _builtins.int
     """Number to send with each operation under this lease; one that is too old answers ABORTED with SUPERSEDED."""
     resumed: _builtins.bool
-    """The task was begun before, by this agent or another."""
+    """There is something to go on from or to know of: a checkpoint, or an earlier lease that was recalled or lost."""
     agent: _builtins.str
     """`sites/{site}/agents/{agent}` who holds it."""
     @_builtins.property
@@ -693,7 +695,7 @@ class Recall(_message.Message):
     fence: _builtins.int
     """Fence of the lease that is recalled."""
     reason: _builtins.str
-    """Why, in words fit for the agent's screen."""
+    """Why, as a sentence for the agent's screen: a supervisor's own words, or the router's."""
     @_builtins.property
     def notice_deadline(self) -> _timestamp_pb2.Timestamp:
         """After this time the task is taken with its last checkpoint."""
@@ -774,6 +776,7 @@ class Agent(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     LEAVE_TIME_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
+    DRAIN_REASON_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`sites/{site}/agents/{agent}`. Output only; chosen through `agent_id` on create."""
@@ -797,6 +800,8 @@ class Agent(_message.Message):
     """Output only. The feed that reports the state."""
     draining: _builtins.bool
     """Output only. A supervisor drains the agent: no new tasks."""
+    drain_reason: _builtins.str
+    """Output only. Why the agent is drained, and by whom. Empty when it is not."""
     etag: _builtins.str
     """Changes with each change of the profile, not with the live status. A mismatch answers ABORTED."""
     @_builtins.property
@@ -809,7 +814,7 @@ class Agent(_message.Message):
 
     @_builtins.property
     def state_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. Since when, by the ACD's clock."""
+        """Output only. Since when, by the router's clock. Unset before the first report."""
 
     @_builtins.property
     def held_tasks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -837,11 +842,12 @@ class Agent(_message.Message):
         source: _builtins.str = ...,
         leave_time: _timestamp_pb2.Timestamp | None = ...,
         draining: _builtins.bool = ...,
+        drain_reason: _builtins.str = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["leave_time", b"leave_time", "state_time", b"state_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auto_accept", b"auto_accept", "blending_group", b"blending_group", "capacity", b"capacity", "connected", b"connected", "display_name", b"display_name", "draining", b"draining", "etag", b"etag", "held_tasks", b"held_tasks", "leave_time", b"leave_time", "name", b"name", "ready", b"ready", "skills", b"skills", "source", b"source", "state", b"state", "state_time", b"state_time", "teams", b"teams"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auto_accept", b"auto_accept", "blending_group", b"blending_group", "capacity", b"capacity", "connected", b"connected", "display_name", b"display_name", "drain_reason", b"drain_reason", "draining", b"draining", "etag", b"etag", "held_tasks", b"held_tasks", "leave_time", b"leave_time", "name", b"name", "ready", b"ready", "skills", b"skills", "source", b"source", "state", b"state", "state_time", b"state_time", "teams", b"teams"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

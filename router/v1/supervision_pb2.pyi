@@ -24,30 +24,6 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _PolicyFormat:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _PolicyFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PolicyFormat.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    POLICY_FORMAT_UNSPECIFIED: _PolicyFormat.ValueType  # 0
-    """YAML."""
-    POLICY_FORMAT_YAML: _PolicyFormat.ValueType  # 1
-    """YAML 1.2."""
-    POLICY_FORMAT_JSON: _PolicyFormat.ValueType  # 2
-    """JSON."""
-
-class PolicyFormat(_PolicyFormat, metaclass=_PolicyFormatEnumTypeWrapper):
-    """How a policy document is written."""
-
-POLICY_FORMAT_UNSPECIFIED: PolicyFormat.ValueType  # 0
-"""YAML."""
-POLICY_FORMAT_YAML: PolicyFormat.ValueType  # 1
-"""YAML 1.2."""
-POLICY_FORMAT_JSON: PolicyFormat.ValueType  # 2
-"""JSON."""
-Global___PolicyFormat: _TypeAlias = PolicyFormat  # noqa: Y015
-
 class _GateMode:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -120,6 +96,8 @@ class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.Value
     """The agent's break or shift would begin or end before the task's expected end."""
     VERDICT_NO_TASK: _Verdict.ValueType  # 18
     """Nothing is queued that the agent may do."""
+    VERDICT_TOO_SOON: _Verdict.ValueType  # 19
+    """Those who could do it have not been idle for as long as the policy asks."""
 
 class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
     """What an explanation says in one word."""
@@ -162,6 +140,8 @@ VERDICT_SHIFT_END: Verdict.ValueType  # 17
 """The agent's break or shift would begin or end before the task's expected end."""
 VERDICT_NO_TASK: Verdict.ValueType  # 18
 """Nothing is queued that the agent may do."""
+VERDICT_TOO_SOON: Verdict.ValueType  # 19
+"""Those who could do it have not been idle for as long as the policy asks."""
 Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
 @_typing.final
@@ -175,7 +155,6 @@ class Policy(_message.Message):
     ACTIVE_VERSION_FIELD_NUMBER: _builtins.int
     LATEST_VERSION_FIELD_NUMBER: _builtins.int
     DOCUMENT_FIELD_NUMBER: _builtins.int
-    FORMAT_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     AUTHOR_FIELD_NUMBER: _builtins.int
@@ -191,18 +170,18 @@ class Policy(_message.Message):
     latest_version: _builtins.int
     """Output only. The highest version stored."""
     document: _builtins.str
-    """The document. At most 256 KiB."""
-    format: Global___PolicyFormat.ValueType
-    """How the document is written."""
+    """The document, YAML, or JSON when it begins with `{`. At most 256 KiB. Left out of ListPolicyVersions."""
     comment: _builtins.str
     """What was changed and why, for people. At most 1000 characters."""
     author: _builtins.str
     """Output only. Who stored this version."""
     etag: _builtins.str
-    """Of the policy as a whole: changes with each new version and activation. A mismatch answers ABORTED."""
+    """Of the policy as a whole: changes with each new version and activation. A mismatch answers ABORTED. Empty on input:
+    any.
+    """
     @_builtins.property
     def metadata(self) -> Global___PolicyMetadata:
-        """Output only. The main settings as they were understood, defaults filled in."""
+        """Output only. The main settings as they were understood, defaults filled in. Left out of ListPolicyVersions."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -220,7 +199,6 @@ class Policy(_message.Message):
         active_version: _builtins.int = ...,
         latest_version: _builtins.int = ...,
         document: _builtins.str = ...,
-        format: Global___PolicyFormat.ValueType = ...,
         metadata: Global___PolicyMetadata | None = ...,
         comment: _builtins.str = ...,
         author: _builtins.str = ...,
@@ -230,7 +208,7 @@ class Policy(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "create_time", b"create_time", "metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "active_version", b"active_version", "author", b"author", "comment", b"comment", "create_time", b"create_time", "document", b"document", "etag", b"etag", "format", b"format", "latest_version", b"latest_version", "metadata", b"metadata", "name", b"name", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "active_version", b"active_version", "author", b"author", "comment", b"comment", "create_time", b"create_time", "document", b"document", "etag", b"etag", "latest_version", b"latest_version", "metadata", b"metadata", "name", b"name", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -262,7 +240,6 @@ class PolicyMetadata(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-    TITLE_FIELD_NUMBER: _builtins.int
     LAW_FIELD_NUMBER: _builtins.int
     TARGET_SHARE_FIELD_NUMBER: _builtins.int
     TARGET_TIME_FIELD_NUMBER: _builtins.int
@@ -271,8 +248,6 @@ class PolicyMetadata(_message.Message):
     RECALL_NOTICE_FIELD_NUMBER: _builtins.int
     ACD_CONTROL_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
-    title: _builtins.str
-    """The document's own title. May be empty."""
     law: _builtins.str
     """The control law, such as `service_level_to_go`."""
     target_share: _builtins.float
@@ -295,12 +270,11 @@ class PolicyMetadata(_message.Message):
 
     @_builtins.property
     def settings(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Each setting by its path in the document, as text."""
+        """Each setting by its name in the document, as text."""
 
     def __init__(
         self,
         *,
-        title: _builtins.str = ...,
         law: _builtins.str = ...,
         target_share: _builtins.float = ...,
         target_time: _duration_pb2.Duration | None = ...,
@@ -312,7 +286,7 @@ class PolicyMetadata(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["recall_notice", b"recall_notice", "stale_after", b"stale_after", "target_time", b"target_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acd_control", b"acd_control", "law", b"law", "recall_notice", b"recall_notice", "service_level_formula", b"service_level_formula", "settings", b"settings", "stale_after", b"stale_after", "target_share", b"target_share", "target_time", b"target_time", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acd_control", b"acd_control", "law", b"law", "recall_notice", b"recall_notice", "service_level_formula", b"service_level_formula", "settings", b"settings", "stale_after", b"stale_after", "target_share", b"target_share", "target_time", b"target_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -325,28 +299,20 @@ class PolicyProblem(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PATH_FIELD_NUMBER: _builtins.int
-    LINE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
-    WARNING_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Path in the document, such as `recall.notice`. Empty: the whole."""
-    line: _builtins.int
-    """Line from 1; 0 when not known."""
+    """Name of the field, such as `notice_s`; `(document)` for the whole."""
     message: _builtins.str
-    """What is wrong."""
-    warning: _builtins.bool
-    """The document is valid nevertheless."""
+    """What is wrong, and how to mend it."""
     def __init__(
         self,
         *,
         path: _builtins.str = ...,
-        line: _builtins.int = ...,
         message: _builtins.str = ...,
-        warning: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["line", b"line", "message", b"message", "path", b"path", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "path", b"path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -744,17 +710,14 @@ class ServiceLevel(_message.Message):
 
     TARGET_SHARE_FIELD_NUMBER: _builtins.int
     TARGET_TIME_FIELD_NUMBER: _builtins.int
-    NOW_FIELD_NUMBER: _builtins.int
     SO_FAR_FIELD_NUMBER: _builtins.int
     TO_GO_FIELD_NUMBER: _builtins.int
     target_share: _builtins.float
     """Wanted."""
-    now: _builtins.float
-    """Over the last 30 minutes. Unset: no call in them."""
     so_far: _builtins.float
     """Since the window began. Unset: no call yet."""
     to_go: _builtins.float
-    """What the rest of the window must reach so that the whole meets the target. Unset: no forecast."""
+    """What the rest of the window must reach so that the whole meets the target. Unset: no leader has decided yet."""
     @_builtins.property
     def target_time(self) -> _duration_pb2.Duration:
         """Within this time."""
@@ -764,22 +727,17 @@ class ServiceLevel(_message.Message):
         *,
         target_share: _builtins.float = ...,
         target_time: _duration_pb2.Duration | None = ...,
-        now: _builtins.float | None = ...,
         so_far: _builtins.float | None = ...,
         to_go: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_now", b"_now", "_so_far", b"_so_far", "_to_go", b"_to_go", "now", b"now", "so_far", b"so_far", "target_time", b"target_time", "to_go", b"to_go"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_so_far", b"_so_far", "_to_go", b"_to_go", "so_far", b"so_far", "target_time", b"target_time", "to_go", b"to_go"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_now", b"_now", "_so_far", b"_so_far", "_to_go", b"_to_go", "now", b"now", "so_far", b"so_far", "target_share", b"target_share", "target_time", b"target_time", "to_go", b"to_go"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_so_far", b"_so_far", "_to_go", b"_to_go", "so_far", b"so_far", "target_share", b"target_share", "target_time", b"target_time", "to_go", b"to_go"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__now: _TypeAlias = _typing.Literal["now"]  # noqa: Y015
-    _WhichOneofArgType__now: _TypeAlias = _typing.Literal["_now", b"_now"]  # noqa: Y015
     _WhichOneofReturnType__so_far: _TypeAlias = _typing.Literal["so_far"]  # noqa: Y015
     _WhichOneofArgType__so_far: _TypeAlias = _typing.Literal["_so_far", b"_so_far"]  # noqa: Y015
     _WhichOneofReturnType__to_go: _TypeAlias = _typing.Literal["to_go"]  # noqa: Y015
     _WhichOneofArgType__to_go: _TypeAlias = _typing.Literal["_to_go", b"_to_go"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__now) -> _WhichOneofReturnType__now | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__so_far) -> _WhichOneofReturnType__so_far | None: ...
     @_typing.overload
@@ -821,7 +779,7 @@ class Counters(_message.Message):
     offers_rescinded: _builtins.int
     """Offers withdrawn."""
     pulled: _builtins.int
-    """Leases given by GetNextTask."""
+    """Leases given by GetNextTask; leases begin by `accepted`, `pulled` or the resuming of a parked task."""
     completed: _builtins.int
     """Tasks completed."""
     released: _builtins.int
@@ -941,7 +899,7 @@ class Queue(_message.Message):
     paused: _builtins.bool
     """It is not routed, by its own pause or its work type's."""
     pause_reason: _builtins.str
-    """Why it is paused."""
+    """Why it is paused, and by whom."""
     front: _builtins.bool
     """It holds tasks that were handed out before and came back; these go first."""
     head_task: _builtins.str
@@ -1041,7 +999,7 @@ class Condition(_message.Message):
     NEEDED_FIELD_NUMBER: _builtins.int
     ACTUAL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """A stable word such as `skill:german`, `gate_open`, `not_excluded`, `connected`, `available`, `allowance`,
+    """A stable word such as `skill:german`, `gate_open`, `not_excluded`, `connected`, `available`, `stays`, `allowance`,
     `reserve`.
     """
     holds: _builtins.bool
@@ -1090,26 +1048,28 @@ class DecisionRecord(_message.Message):
     policy_version: _builtins.int
     """Its version."""
     agents_idle: _builtins.int
-    """Idle agents of the group as they were seen."""
+    """Idle agents of the group now."""
     agents_on_tasks: _builtins.int
-    """Agents of the group on tasks as they were seen."""
+    """Agents of the group on tasks now."""
     urgency: _builtins.float
-    """Urgency of the task then."""
+    """Urgency of the waiting task now. Unset for a task that came back from an agent: it goes first."""
     tasks_ahead: _builtins.int
-    """Tasks then ahead of it for the same agent. -1 when not counted."""
+    """Tasks of its queue ahead of the waiting task."""
     agent_choice: _builtins.str
-    """How the agent was chosen: `longest_idle`, `least_occupied`, `best_fit`, `pull`, `assigned`."""
+    """How an agent is or was chosen: `longest_idle`, `least_occupied`, `best_fit`, `pull`, `assigned`."""
     @_builtins.property
     def decision_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made; for a hand-over that has not come, now."""
 
     @_builtins.property
     def gate(self) -> Global___Gate:
-        """The gate as it was seen."""
+        """The gate now. Unset for a hand-over that was made: what was seen then is told by the condition `why`. Unset too for
+        an agent of no blending group; so are the next two and data_age.
+        """
 
     @_builtins.property
     def data_age(self) -> _duration_pb2.Duration:
-        """Age of the telephony data."""
+        """Age of the telephony data now."""
 
     def __init__(
         self,
@@ -1118,18 +1078,33 @@ class DecisionRecord(_message.Message):
         policy_version: _builtins.int = ...,
         decision_time: _timestamp_pb2.Timestamp | None = ...,
         gate: Global___Gate | None = ...,
-        agents_idle: _builtins.int = ...,
-        agents_on_tasks: _builtins.int = ...,
-        urgency: _builtins.float = ...,
-        tasks_ahead: _builtins.int = ...,
+        agents_idle: _builtins.int | None = ...,
+        agents_on_tasks: _builtins.int | None = ...,
+        urgency: _builtins.float | None = ...,
+        tasks_ahead: _builtins.int | None = ...,
         agent_choice: _builtins.str = ...,
         data_age: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["data_age", b"data_age", "decision_time", b"decision_time", "gate", b"gate"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agents_idle", b"_agents_idle", "_agents_on_tasks", b"_agents_on_tasks", "_tasks_ahead", b"_tasks_ahead", "_urgency", b"_urgency", "agents_idle", b"agents_idle", "agents_on_tasks", b"agents_on_tasks", "data_age", b"data_age", "decision_time", b"decision_time", "gate", b"gate", "tasks_ahead", b"tasks_ahead", "urgency", b"urgency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_choice", b"agent_choice", "agents_idle", b"agents_idle", "agents_on_tasks", b"agents_on_tasks", "data_age", b"data_age", "decision_time", b"decision_time", "gate", b"gate", "policy", b"policy", "policy_version", b"policy_version", "tasks_ahead", b"tasks_ahead", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agents_idle", b"_agents_idle", "_agents_on_tasks", b"_agents_on_tasks", "_tasks_ahead", b"_tasks_ahead", "_urgency", b"_urgency", "agent_choice", b"agent_choice", "agents_idle", b"agents_idle", "agents_on_tasks", b"agents_on_tasks", "data_age", b"data_age", "decision_time", b"decision_time", "gate", b"gate", "policy", b"policy", "policy_version", b"policy_version", "tasks_ahead", b"tasks_ahead", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__agents_idle: _TypeAlias = _typing.Literal["agents_idle"]  # noqa: Y015
+    _WhichOneofArgType__agents_idle: _TypeAlias = _typing.Literal["_agents_idle", b"_agents_idle"]  # noqa: Y015
+    _WhichOneofReturnType__agents_on_tasks: _TypeAlias = _typing.Literal["agents_on_tasks"]  # noqa: Y015
+    _WhichOneofArgType__agents_on_tasks: _TypeAlias = _typing.Literal["_agents_on_tasks", b"_agents_on_tasks"]  # noqa: Y015
+    _WhichOneofReturnType__tasks_ahead: _TypeAlias = _typing.Literal["tasks_ahead"]  # noqa: Y015
+    _WhichOneofArgType__tasks_ahead: _TypeAlias = _typing.Literal["_tasks_ahead", b"_tasks_ahead"]  # noqa: Y015
+    _WhichOneofReturnType__urgency: _TypeAlias = _typing.Literal["urgency"]  # noqa: Y015
+    _WhichOneofArgType__urgency: _TypeAlias = _typing.Literal["_urgency", b"_urgency"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agents_idle) -> _WhichOneofReturnType__agents_idle | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agents_on_tasks) -> _WhichOneofReturnType__agents_on_tasks | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tasks_ahead) -> _WhichOneofReturnType__tasks_ahead | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__urgency) -> _WhichOneofReturnType__urgency | None: ...
 
 Global___DecisionRecord: _TypeAlias = DecisionRecord  # noqa: Y015
 
@@ -1303,23 +1278,19 @@ class ValidatePolicyRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     DOCUMENT_FIELD_NUMBER: _builtins.int
-    FORMAT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`sites/{site}/policies/{blending_group}`."""
     document: _builtins.str
     """The document."""
-    format: Global___PolicyFormat.ValueType
-    """How it is written."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         document: _builtins.str = ...,
-        format: Global___PolicyFormat.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "format", b"format", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1372,11 +1343,11 @@ class UpdatePolicyRequest(_message.Message):
     """A UUID. A repeated call with it answers as the first did."""
     @_builtins.property
     def policy(self) -> Global___Policy:
-        """Name, document, format, comment, and optionally the etag to hold it to."""
+        """Name, document, comment, and optionally the etag to hold it to."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Of `document`, `format`, `comment`; what is not named is as in the latest version. Empty: all three."""
+        """Of `document`, `comment`; a document that is not named is that of the latest version. Empty: both."""
 
     def __init__(
         self,
@@ -1406,7 +1377,7 @@ class ActivatePolicyRequest(_message.Message):
     name: _builtins.str
     """`sites/{site}/policies/{blending_group}`."""
     version: _builtins.int
-    """The version to make active; 0 is the built-in default."""
+    """The version to make active; 0, the default, is the built-in policy."""
     etag: _builtins.str
     """The etag to hold the policy to. Empty: any."""
     request_id: _builtins.str
@@ -1732,24 +1703,20 @@ class ResumeQueueRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`sites/{site}/workTypes/{work_type}` or `sites/{site}/queues/{queue}`."""
-    reason: _builtins.str
-    """Why. At most 256 characters."""
     request_id: _builtins.str
     """A UUID. A repeated call with it changes nothing more."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
-        reason: _builtins.str = ...,
         request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1856,7 +1823,7 @@ class DrainAgentRequest(_message.Message):
     recall: _builtins.bool
     """Recall the interruptible tasks that the agent works on; open offers are withdrawn in any case."""
     reason: _builtins.str
-    """Why. At most 256 characters."""
+    """Why; kept with the agent while it is drained, and told on its screen. At most 256 characters."""
     request_id: _builtins.str
     """A UUID. A repeated call with it changes nothing more."""
     def __init__(
@@ -1912,22 +1879,19 @@ class RecallAgentsRequest(_message.Message):
     AGENTS_FIELD_NUMBER: _builtins.int
     NOTICE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
     blending_group: _builtins.str
     """`sites/{site}/blendingGroups/{blending_group}`."""
     count: _builtins.int
     """So many agents, least cost first. At least 1."""
     reason: _builtins.str
     """Why, in words fit for the agents' screens. At most 256 characters."""
-    request_id: _builtins.str
-    """A UUID. A repeated call with it recalls nobody more."""
     @_builtins.property
     def agents(self) -> Global___AgentSelection:
         """These agents."""
 
     @_builtins.property
     def notice(self) -> _duration_pb2.Duration:
-        """Time to save. Unset: as the policy says."""
+        """Time to save, 0 s (at once) to 1 h. Unset: as the policy says."""
 
     def __init__(
         self,
@@ -1937,11 +1901,10 @@ class RecallAgentsRequest(_message.Message):
         agents: Global___AgentSelection | None = ...,
         notice: _duration_pb2.Duration | None = ...,
         reason: _builtins.str = ...,
-        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "count", b"count", "notice", b"notice", "selection", b"selection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "blending_group", b"blending_group", "count", b"count", "notice", b"notice", "reason", b"reason", "request_id", b"request_id", "selection", b"selection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "blending_group", b"blending_group", "count", b"count", "notice", b"notice", "reason", b"reason", "selection", b"selection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_selection: _TypeAlias = _typing.Literal["count", "agents"]  # noqa: Y015
     _WhichOneofArgType_selection: _TypeAlias = _typing.Literal["selection", b"selection"]  # noqa: Y015
@@ -2039,19 +2002,23 @@ class UnrecalledAgent(_message.Message):
 
     AGENT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
     agent: _builtins.str
     """`sites/{site}/agents/{agent}`; empty for the part of a `count` that found nobody."""
     reason: _builtins.str
-    """Why: `NOT_INTERRUPTIBLE`, `NO_TASK`, `ALREADY_RECALLED`, `NOT_IN_GROUP`, `NOBODY_LEFT`."""
+    """Why: `NOT_INTERRUPTIBLE`, `NO_TASK`, `ALREADY_RECALLED`, `NOT_IN_GROUP`, `NOBODY_LEFT`, `TOO_LATE`."""
+    detail: _builtins.str
+    """The same as a sentence."""
     def __init__(
         self,
         *,
         agent: _builtins.str = ...,
         reason: _builtins.str = ...,
+        detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "detail", b"detail", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2158,7 +2125,9 @@ class ExplainAgentResponse(_message.Message):
     task: _builtins.str
     """`sites/{site}/tasks/{task}` that it is about. Empty when there is none."""
     no_task_reason: _agents_pb2.NoTaskReason.ValueType
-    """What GetNextTask would answer now."""
+    """What GetNextTask would answer to the agent now, for the task if one is named; NO_TASK when it is not known to be
+    refused but nothing fits. Unset when it would give a task.
+    """
     @_builtins.property
     def agent(self) -> _common_pb2.Agent:
         """The agent."""

@@ -27,7 +27,8 @@ if _version_not_supported:
 
 
 class SupervisionServiceStub:
-    """Steers and shows one site. For supervisors. Each change is kept with who made it and why.
+    """Steers and shows one site. For supervisors. Each change is kept with who made it and why: in a task's history, with
+    a policy's version, or as long as a gate mode, pause or drain lasts.
     """
 
     def __init__(self, channel):
@@ -139,7 +140,8 @@ class SupervisionServiceStub:
 
 
 class SupervisionServiceServicer:
-    """Steers and shows one site. For supervisors. Each change is kept with who made it and why.
+    """Steers and shows one site. For supervisors. Each change is kept with who made it and why: in a task's history, with
+    a policy's version, or as long as a gate mode, pause or drain lasts.
     """
 
     def GetPolicy(self, request, context):
@@ -221,7 +223,8 @@ class SupervisionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetGate(self, request, context):
-        """Opens or closes a gate by hand, or hands it back to the policy. A gate opened by hand still closes on stale data.
+        """Opens or closes a gate by hand, or hands it back to the policy. CLOSED works at once; OPEN opens within the policy's
+        allowance and reserve where the leader finds the data fresh, at its next look.
         Errors: NOT_FOUND.
         AIP-136: returns the resource that it changes.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -231,9 +234,9 @@ class SupervisionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReassignTask(self, request, context):
-        """Gives a task to an agent: as an offer at once, or as the only agent for it when the agent cannot take it now. A
-        task that another agent works on is taken only with `force`.
-        Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WRONG_STATE, AGENT_EXCLUDED.
+        """Gives a task to an agent: as an offer at once, or, when the agent cannot take it now, by keeping it for that agent
+        for the task's preference_wait. A task that another agent works on is taken only with `force`.
+        Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WRONG_STATE, TASK_ACTIVE, EXCLUDED, NOT_QUALIFIED.
         AIP-136: returns the resource that it changes.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -270,7 +273,7 @@ class SupervisionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListQueues(self, request, context):
-        """The queues that hold tasks or are paused, in pages.
+        """The queues that hold tasks, in pages.
         Errors: INVALID_ARGUMENT (filter, page_token).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -300,8 +303,8 @@ class SupervisionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RecallAgents(self, request, context):
-        """Recalls agents of a group from interruptible tasks: so many, least cost first, or those named. Tasks that may not
-        be interrupted are passed by.
+        """Recalls agents of a group from interruptible tasks: so many, offers first, then the newest start first, or those
+        named. Tasks that may not be interrupted are passed by. A call that is repeated recalls more agents: look first.
         Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -325,7 +328,7 @@ class SupervisionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListBlendingGroups(self, request, context):
-        """The blending groups of a site, by name, in pages.
+        """The blending groups of a site, those that agents or a stored policy name, by name, in pages.
         Errors: INVALID_ARGUMENT (page_token).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -444,7 +447,8 @@ def add_SupervisionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SupervisionService:
-    """Steers and shows one site. For supervisors. Each change is kept with who made it and why.
+    """Steers and shows one site. For supervisors. Each change is kept with who made it and why: in a task's history, with
+    a policy's version, or as long as a gate mode, pause or drain lasts.
     """
 
     @staticmethod

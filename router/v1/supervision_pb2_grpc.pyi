@@ -28,7 +28,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SupervisionServiceStub:
-    """Steers and shows one site. For supervisors. Each change is kept with who made it and why."""
+    """Steers and shows one site. For supervisors. Each change is kept with who made it and why: in a task's history, with
+    a policy's version, or as long as a gate mode, pause or drain lasts.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -81,15 +83,16 @@ class SupervisionServiceStub:
     Errors: NOT_FOUND; RESOURCE_EXHAUSTED SLOW_CONSUMER; UNAVAILABLE DRAINING.
     """
     SetGate: _grpc.UnaryUnaryMultiCallable[_supervision_pb2.SetGateRequest, _supervision_pb2.Gate]
-    """Opens or closes a gate by hand, or hands it back to the policy. A gate opened by hand still closes on stale data.
+    """Opens or closes a gate by hand, or hands it back to the policy. CLOSED works at once; OPEN opens within the policy's
+    allowance and reserve where the leader finds the data fresh, at its next look.
     Errors: NOT_FOUND.
     AIP-136: returns the resource that it changes.
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     """
     ReassignTask: _grpc.UnaryUnaryMultiCallable[_supervision_pb2.ReassignTaskRequest, _common_pb2.Task]
-    """Gives a task to an agent: as an offer at once, or as the only agent for it when the agent cannot take it now. A
-    task that another agent works on is taken only with `force`.
-    Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WRONG_STATE, AGENT_EXCLUDED.
+    """Gives a task to an agent: as an offer at once, or, when the agent cannot take it now, by keeping it for that agent
+    for the task's preference_wait. A task that another agent works on is taken only with `force`.
+    Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WRONG_STATE, TASK_ACTIVE, EXCLUDED, NOT_QUALIFIED.
     AIP-136: returns the resource that it changes.
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -110,7 +113,7 @@ class SupervisionServiceStub:
     Errors: NOT_FOUND.
     """
     ListQueues: _grpc.UnaryUnaryMultiCallable[_supervision_pb2.ListQueuesRequest, _supervision_pb2.ListQueuesResponse]
-    """The queues that hold tasks or are paused, in pages.
+    """The queues that hold tasks, in pages.
     Errors: INVALID_ARGUMENT (filter, page_token).
     """
     DrainAgent: _grpc.UnaryUnaryMultiCallable[_supervision_pb2.DrainAgentRequest, _common_pb2.Agent]
@@ -128,8 +131,8 @@ class SupervisionServiceStub:
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
     """
     RecallAgents: _grpc.UnaryUnaryMultiCallable[_supervision_pb2.RecallAgentsRequest, _supervision_pb2.RecallAgentsResponse]
-    """Recalls agents of a group from interruptible tasks: so many, least cost first, or those named. Tasks that may not
-    be interrupted are passed by.
+    """Recalls agents of a group from interruptible tasks: so many, offers first, then the newest start first, or those
+    named. Tasks that may not be interrupted are passed by. A call that is repeated recalls more agents: look first.
     Errors: NOT_FOUND.
     """
     ExplainTask: _grpc.UnaryUnaryMultiCallable[_supervision_pb2.ExplainTaskRequest, _supervision_pb2.ExplainTaskResponse]
@@ -141,13 +144,15 @@ class SupervisionServiceStub:
     Errors: NOT_FOUND.
     """
     ListBlendingGroups: _grpc.UnaryUnaryMultiCallable[_supervision_pb2.ListBlendingGroupsRequest, _supervision_pb2.ListBlendingGroupsResponse]
-    """The blending groups of a site, by name, in pages.
+    """The blending groups of a site, those that agents or a stored policy name, by name, in pages.
     Errors: INVALID_ARGUMENT (page_token).
     """
 
 @_typing.type_check_only
 class SupervisionServiceAsyncStub(SupervisionServiceStub):
-    """Steers and shows one site. For supervisors. Each change is kept with who made it and why."""
+    """Steers and shows one site. For supervisors. Each change is kept with who made it and why: in a task's history, with
+    a policy's version, or as long as a gate mode, pause or drain lasts.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetPolicy: _aio.UnaryUnaryMultiCallable[_supervision_pb2.GetPolicyRequest, _supervision_pb2.Policy]  # type: ignore[assignment]
@@ -197,15 +202,16 @@ class SupervisionServiceAsyncStub(SupervisionServiceStub):
     Errors: NOT_FOUND; RESOURCE_EXHAUSTED SLOW_CONSUMER; UNAVAILABLE DRAINING.
     """
     SetGate: _aio.UnaryUnaryMultiCallable[_supervision_pb2.SetGateRequest, _supervision_pb2.Gate]  # type: ignore[assignment]
-    """Opens or closes a gate by hand, or hands it back to the policy. A gate opened by hand still closes on stale data.
+    """Opens or closes a gate by hand, or hands it back to the policy. CLOSED works at once; OPEN opens within the policy's
+    allowance and reserve where the leader finds the data fresh, at its next look.
     Errors: NOT_FOUND.
     AIP-136: returns the resource that it changes.
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     """
     ReassignTask: _aio.UnaryUnaryMultiCallable[_supervision_pb2.ReassignTaskRequest, _common_pb2.Task]  # type: ignore[assignment]
-    """Gives a task to an agent: as an offer at once, or as the only agent for it when the agent cannot take it now. A
-    task that another agent works on is taken only with `force`.
-    Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WRONG_STATE, AGENT_EXCLUDED.
+    """Gives a task to an agent: as an offer at once, or, when the agent cannot take it now, by keeping it for that agent
+    for the task's preference_wait. A task that another agent works on is taken only with `force`.
+    Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WRONG_STATE, TASK_ACTIVE, EXCLUDED, NOT_QUALIFIED.
     AIP-136: returns the resource that it changes.
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -226,7 +232,7 @@ class SupervisionServiceAsyncStub(SupervisionServiceStub):
     Errors: NOT_FOUND.
     """
     ListQueues: _aio.UnaryUnaryMultiCallable[_supervision_pb2.ListQueuesRequest, _supervision_pb2.ListQueuesResponse]  # type: ignore[assignment]
-    """The queues that hold tasks or are paused, in pages.
+    """The queues that hold tasks, in pages.
     Errors: INVALID_ARGUMENT (filter, page_token).
     """
     DrainAgent: _aio.UnaryUnaryMultiCallable[_supervision_pb2.DrainAgentRequest, _common_pb2.Agent]  # type: ignore[assignment]
@@ -244,8 +250,8 @@ class SupervisionServiceAsyncStub(SupervisionServiceStub):
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
     """
     RecallAgents: _aio.UnaryUnaryMultiCallable[_supervision_pb2.RecallAgentsRequest, _supervision_pb2.RecallAgentsResponse]  # type: ignore[assignment]
-    """Recalls agents of a group from interruptible tasks: so many, least cost first, or those named. Tasks that may not
-    be interrupted are passed by.
+    """Recalls agents of a group from interruptible tasks: so many, offers first, then the newest start first, or those
+    named. Tasks that may not be interrupted are passed by. A call that is repeated recalls more agents: look first.
     Errors: NOT_FOUND.
     """
     ExplainTask: _aio.UnaryUnaryMultiCallable[_supervision_pb2.ExplainTaskRequest, _supervision_pb2.ExplainTaskResponse]  # type: ignore[assignment]
@@ -257,12 +263,14 @@ class SupervisionServiceAsyncStub(SupervisionServiceStub):
     Errors: NOT_FOUND.
     """
     ListBlendingGroups: _aio.UnaryUnaryMultiCallable[_supervision_pb2.ListBlendingGroupsRequest, _supervision_pb2.ListBlendingGroupsResponse]  # type: ignore[assignment]
-    """The blending groups of a site, by name, in pages.
+    """The blending groups of a site, those that agents or a stored policy name, by name, in pages.
     Errors: INVALID_ARGUMENT (page_token).
     """
 
 class SupervisionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Steers and shows one site. For supervisors. Each change is kept with who made it and why."""
+    """Steers and shows one site. For supervisors. Each change is kept with who made it and why: in a task's history, with
+    a policy's version, or as long as a gate mode, pause or drain lasts.
+    """
 
     @_abc_1.abstractmethod
     def GetPolicy(
@@ -364,7 +372,8 @@ class SupervisionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _supervision_pb2.SetGateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_supervision_pb2.Gate, _abc.Awaitable[_supervision_pb2.Gate]]:
-        """Opens or closes a gate by hand, or hands it back to the policy. A gate opened by hand still closes on stale data.
+        """Opens or closes a gate by hand, or hands it back to the policy. CLOSED works at once; OPEN opens within the policy's
+        allowance and reserve where the leader finds the data fresh, at its next look.
         Errors: NOT_FOUND.
         AIP-136: returns the resource that it changes.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -376,9 +385,9 @@ class SupervisionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _supervision_pb2.ReassignTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_common_pb2.Task, _abc.Awaitable[_common_pb2.Task]]:
-        """Gives a task to an agent: as an offer at once, or as the only agent for it when the agent cannot take it now. A
-        task that another agent works on is taken only with `force`.
-        Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WRONG_STATE, AGENT_EXCLUDED.
+        """Gives a task to an agent: as an offer at once, or, when the agent cannot take it now, by keeping it for that agent
+        for the task's preference_wait. A task that another agent works on is taken only with `force`.
+        Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WRONG_STATE, TASK_ACTIVE, EXCLUDED, NOT_QUALIFIED.
         AIP-136: returns the resource that it changes.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -423,7 +432,7 @@ class SupervisionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _supervision_pb2.ListQueuesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_supervision_pb2.ListQueuesResponse, _abc.Awaitable[_supervision_pb2.ListQueuesResponse]]:
-        """The queues that hold tasks or are paused, in pages.
+        """The queues that hold tasks, in pages.
         Errors: INVALID_ARGUMENT (filter, page_token).
         """
 
@@ -459,8 +468,8 @@ class SupervisionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _supervision_pb2.RecallAgentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_supervision_pb2.RecallAgentsResponse, _abc.Awaitable[_supervision_pb2.RecallAgentsResponse]]:
-        """Recalls agents of a group from interruptible tasks: so many, least cost first, or those named. Tasks that may not
-        be interrupted are passed by.
+        """Recalls agents of a group from interruptible tasks: so many, offers first, then the newest start first, or those
+        named. Tasks that may not be interrupted are passed by. A call that is repeated recalls more agents: look first.
         Errors: NOT_FOUND.
         """
 
@@ -490,7 +499,7 @@ class SupervisionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _supervision_pb2.ListBlendingGroupsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_supervision_pb2.ListBlendingGroupsResponse, _abc.Awaitable[_supervision_pb2.ListBlendingGroupsResponse]]:
-        """The blending groups of a site, by name, in pages.
+        """The blending groups of a site, those that agents or a stored policy name, by name, in pages.
         Errors: INVALID_ARGUMENT (page_token).
         """
 

@@ -50,8 +50,8 @@ class WorkType(_message.Message):
     interruptible: _builtins.bool
     """Whether tasks may be recalled from an agent who works on them. Unset: yes."""
     max_attempts: _builtins.int
-    """Leases that may be lost (expired or failed) before the task becomes a dead letter; recalls do not count. 0 stands
-    for 5.
+    """Leases that may be lost, by a desktop that falls silent, before the task becomes a dead letter; recalls and tasks
+    handed back do not count. 0 stands for 5.
     """
     guidance: _builtins.str
     """What the agent should do, for the desktop to show. At most 16 KiB."""
@@ -544,7 +544,6 @@ class ListTasksRequest(_message.Message):
 
     PARENT_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
-    ORDER_BY_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
@@ -555,12 +554,10 @@ class ListTasksRequest(_message.Message):
     work_type, agent, priority, reference, customer_reference, create_time, due_time, end_time, labels.KEY.
     Operators: = != < <= > >=. Times are RFC 3339 in quotes; agent and work_type take an id or a name. Empty: all.
     """
-    order_by: _builtins.str
-    """`create_time`, `due_time` or `priority`, each with an optional ` desc`. Empty: `create_time`."""
     page_size: _builtins.int
     """Most tasks in a page, 1 to 1000. 0 stands for 100."""
     page_token: _builtins.str
-    """From the page before; all other fields must be the same as there."""
+    """From the page before; filter and view must be the same as there."""
     view: _common_pb2.TaskView.ValueType
     """SUMMARY or BASIC. Unspecified: BASIC."""
     def __init__(
@@ -568,14 +565,13 @@ class ListTasksRequest(_message.Message):
         *,
         parent: _builtins.str = ...,
         filter: _builtins.str = ...,
-        order_by: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         view: _common_pb2.TaskView.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -593,7 +589,9 @@ class ListTasksResponse(_message.Message):
     """For the next page; empty at the end."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Task]:
-        """The page. May be shorter than asked, even empty, although more follow."""
+        """The page: waiting tasks by their place in line, then those with a deadline by it, then ended ones by their end. May
+        be shorter than asked, even empty, although more follow.
+        """
 
     def __init__(
         self,
@@ -723,7 +721,7 @@ class WatchTasksRequest(_message.Message):
     parent: _builtins.str
     """`sites/{site}`; empty for the caller's."""
     resume_token: _builtins.str
-    """Go on after the event that carried this token. Empty: from now."""
+    """Go on after the event that carried this token. Empty: from now; `0-0`: from the oldest event kept."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """`sites/{site}/tasks/{task}` names to follow, at most 1000. Empty: all of the site."""
@@ -752,7 +750,7 @@ class WatchTasksResponse(_message.Message):
     EVENT_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
-    """To go on from here."""
+    """To go on from here. Empty when no event has come yet."""
     @_builtins.property
     def event(self) -> Global___TaskEvent:
         """What happened. Unset in a sign of life, sent after 15 s of silence."""
@@ -778,13 +776,10 @@ class TaskEvent(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_FIELD_NUMBER: _builtins.int
-    REFERENCE_FIELD_NUMBER: _builtins.int
     WORK_TYPE_FIELD_NUMBER: _builtins.int
     TRANSITION_FIELD_NUMBER: _builtins.int
     task: _builtins.str
     """`sites/{site}/tasks/{task}`."""
-    reference: _builtins.str
-    """The task's reference. May be empty."""
     work_type: _builtins.str
     """`sites/{site}/workTypes/{work_type}`."""
     @_builtins.property
@@ -795,13 +790,12 @@ class TaskEvent(_message.Message):
         self,
         *,
         task: _builtins.str = ...,
-        reference: _builtins.str = ...,
         work_type: _builtins.str = ...,
         transition: _common_pb2.TaskTransition | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["transition", b"transition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reference", b"reference", "task", b"task", "transition", b"transition", "work_type", b"work_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task", b"task", "transition", b"transition", "work_type", b"work_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

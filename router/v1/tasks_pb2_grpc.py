@@ -157,7 +157,7 @@ class TaskServiceServicer:
 
     def ListTasks(self, request, context):
         """Tasks of a site that match a filter, in pages.
-        Errors: INVALID_ARGUMENT (filter, order_by, page_token).
+        Errors: INVALID_ARGUMENT (filter, page_token).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -199,7 +199,7 @@ class TaskServiceServicer:
 
     def WatchTasks(self, request, context):
         """Each transition of the tasks named, or of all of the site, until the caller ends the stream. Events come at least
-        once, in the order of commit.
+        once, in the order of commit. A submitter is told of its own tasks only.
         Errors: OUT_OF_RANGE RESUME_TOKEN_TOO_OLD (list, then watch anew); RESOURCE_EXHAUSTED SLOW_CONSUMER.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -250,7 +250,7 @@ class TaskServiceServicer:
 
     def DeleteWorkType(self, request, context):
         """Removes a work type that has no unfinished tasks.
-        Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WRONG_STATE.
+        Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WORK_TYPE_IN_USE.
         AIP-135: a delete returns Empty.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE

@@ -63,7 +63,7 @@ class TaskServiceStub:
     """
     ListTasks: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ListTasksRequest, _tasks_pb2.ListTasksResponse]
     """Tasks of a site that match a filter, in pages.
-    Errors: INVALID_ARGUMENT (filter, order_by, page_token).
+    Errors: INVALID_ARGUMENT (filter, page_token).
     """
     UpdateTask: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.UpdateTaskRequest, _common_pb2.Task]
     """Changes what the mask names: `priority`, `due_time`, `required_skills`, `payload`, `payload_type`, `labels`. The
@@ -89,7 +89,7 @@ class TaskServiceStub:
     """
     WatchTasks: _grpc.UnaryStreamMultiCallable[_tasks_pb2.WatchTasksRequest, _tasks_pb2.WatchTasksResponse]
     """Each transition of the tasks named, or of all of the site, until the caller ends the stream. Events come at least
-    once, in the order of commit.
+    once, in the order of commit. A submitter is told of its own tasks only.
     Errors: OUT_OF_RANGE RESUME_TOKEN_TOO_OLD (list, then watch anew); RESOURCE_EXHAUSTED SLOW_CONSUMER.
     """
     CreateWorkType: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.CreateWorkTypeRequest, _tasks_pb2.WorkType]
@@ -120,7 +120,7 @@ class TaskServiceStub:
     """
     DeleteWorkType: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.DeleteWorkTypeRequest, _empty_pb2.Empty]
     """Removes a work type that has no unfinished tasks.
-    Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WRONG_STATE.
+    Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WORK_TYPE_IN_USE.
     AIP-135: a delete returns Empty.
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -159,7 +159,7 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """
     ListTasks: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ListTasksRequest, _tasks_pb2.ListTasksResponse]  # type: ignore[assignment]
     """Tasks of a site that match a filter, in pages.
-    Errors: INVALID_ARGUMENT (filter, order_by, page_token).
+    Errors: INVALID_ARGUMENT (filter, page_token).
     """
     UpdateTask: _aio.UnaryUnaryMultiCallable[_tasks_pb2.UpdateTaskRequest, _common_pb2.Task]  # type: ignore[assignment]
     """Changes what the mask names: `priority`, `due_time`, `required_skills`, `payload`, `payload_type`, `labels`. The
@@ -185,7 +185,7 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """
     WatchTasks: _aio.UnaryStreamMultiCallable[_tasks_pb2.WatchTasksRequest, _tasks_pb2.WatchTasksResponse]  # type: ignore[assignment]
     """Each transition of the tasks named, or of all of the site, until the caller ends the stream. Events come at least
-    once, in the order of commit.
+    once, in the order of commit. A submitter is told of its own tasks only.
     Errors: OUT_OF_RANGE RESUME_TOKEN_TOO_OLD (list, then watch anew); RESOURCE_EXHAUSTED SLOW_CONSUMER.
     """
     CreateWorkType: _aio.UnaryUnaryMultiCallable[_tasks_pb2.CreateWorkTypeRequest, _tasks_pb2.WorkType]  # type: ignore[assignment]
@@ -216,7 +216,7 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """
     DeleteWorkType: _aio.UnaryUnaryMultiCallable[_tasks_pb2.DeleteWorkTypeRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Removes a work type that has no unfinished tasks.
-    Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WRONG_STATE.
+    Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WORK_TYPE_IN_USE.
     AIP-135: a delete returns Empty.
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -282,7 +282,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.ListTasksResponse, _abc.Awaitable[_tasks_pb2.ListTasksResponse]]:
         """Tasks of a site that match a filter, in pages.
-        Errors: INVALID_ARGUMENT (filter, order_by, page_token).
+        Errors: INVALID_ARGUMENT (filter, page_token).
         """
 
     @_abc_1.abstractmethod
@@ -332,7 +332,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_tasks_pb2.WatchTasksResponse], _abc.AsyncIterator[_tasks_pb2.WatchTasksResponse]]:
         """Each transition of the tasks named, or of all of the site, until the caller ends the stream. Events come at least
-        once, in the order of commit.
+        once, in the order of commit. A submitter is told of its own tasks only.
         Errors: OUT_OF_RANGE RESUME_TOKEN_TOO_OLD (list, then watch anew); RESOURCE_EXHAUSTED SLOW_CONSUMER.
         """
 
@@ -393,7 +393,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """Removes a work type that has no unfinished tasks.
-        Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WRONG_STATE.
+        Errors: NOT_FOUND; ABORTED ETAG_MISMATCH; FAILED_PRECONDITION WORK_TYPE_IN_USE.
         AIP-135: a delete returns Empty.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE

@@ -27,49 +27,49 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from router.v1 import common_pb2 as router_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19router/v1/telephony.proto\x12\trouter.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16router/v1/common.proto\"\x85\x05\n\rReportRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x35\n\x08snapshot\x18\x04 \x01(\x0b\x32!.router.v1.ReportRequest.SnapshotH\x00\x12\x33\n\x07\x63hanges\x18\x05 \x01(\x0b\x32 .router.v1.ReportRequest.ChangesH\x00\x12\x37\n\theartbeat\x18\x06 \x01(\x0b\x32\".router.v1.ReportRequest.HeartbeatH\x00\x12@\n\x0e\x63ommand_result\x18\x07 \x01(\x0b\x32&.router.v1.ReportRequest.CommandResultH\x00\x1a\x9b\x01\n\x08Snapshot\x12+\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1b.router.v1.AgentStateReport\x12/\n\x0b\x63\x61ll_queues\x18\x02 \x03(\x0b\x32\x1a.router.v1.CallQueueReport\x12\x31\n\rsnapshot_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1ag\n\x07\x43hanges\x12+\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1b.router.v1.AgentStateReport\x12/\n\x0b\x63\x61ll_queues\x18\x02 \x03(\x0b\x32\x1a.router.v1.CallQueueReport\x1a\x0b\n\tHeartbeat\x1a>\n\rCommandResult\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\r\n\x05\x65rror\x18\x03 \x01(\tB\x08\n\x06report\"\xe6\x02\n\x0eReportResponse\x12,\n\x03\x61\x63k\x18\x01 \x01(\x0b\x32\x1d.router.v1.ReportResponse.AckH\x00\x12(\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x15.router.v1.AcdCommandH\x00\x12\x36\n\x08\x64raining\x18\x03 \x01(\x0b\x32\".router.v1.ReportResponse.DrainingH\x00\x1a\x7f\n\x03\x41\x63k\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12)\n\x07outcome\x18\x02 \x01(\x0e\x32\x18.router.v1.ReportOutcome\x12\x18\n\x10\x61pplied_sequence\x18\x03 \x01(\x03\x12!\n\x06status\x18\x04 \x01(\x0b\x32\x11.router.v1.Status\x1a\x38\n\x08\x44raining\x12,\n\x08\x64\x65\x61\x64line\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\t\n\x07message\"\x83\x01\n\nAcdCommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12$\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x14.router.v1.AcdAction\x12,\n\x08\x64\x65\x61\x64line\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x85\x02\n\x10\x41gentStateReport\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12$\n\x05state\x18\x02 \x01(\x0e\x32\x15.router.v1.AgentState\x12.\n\nstate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x12\n\ncall_queue\x18\x05 \x01(\t\x12\x32\n\x0eshift_end_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10\x62reak_start_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8a\x05\n\x0f\x43\x61llQueueReport\x12\x12\n\ncall_queue\x18\x01 \x01(\t\x12\x16\n\x0e\x62lending_group\x18\x02 \x01(\t\x12\x15\n\rcalls_waiting\x18\x03 \x01(\x05\x12.\n\x0boldest_wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cwaiting_ages\x18\x05 \x03(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07offered\x18\x06 \x01(\x03\x12\x10\n\x08\x61nswered\x18\x07 \x01(\x03\x12\x1a\n\x12\x61nswered_in_target\x18\x08 \x01(\x03\x12\x11\n\tabandoned\x18\t \x01(\x03\x12\x17\n\x0fshort_abandoned\x18\n \x01(\x03\x12\x38\n\x15\x61verage_handling_time\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1d\n\x10\x61gents_logged_in\x18\x0c \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0e\x61gents_on_call\x18\r \x01(\x05H\x01\x88\x01\x01\x12-\n\x08\x66orecast\x18\x0e \x03(\x0b\x32\x1b.router.v1.ForecastInterval\x12\x35\n\x11window_start_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fwindow_end_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0breport_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x13\n\x11_agents_logged_inB\x11\n\x0f_agents_on_call\"`\n\x10\x46orecastInterval\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63\x61lls\x18\x02 \x01(\x01\x12\r\n\x05staff\x18\x03 \x01(\x01\"\xcd\x01\n\nFeedStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x18\n\x10\x61pplied_sequence\x18\x03 \x01(\x03\x12\r\n\x05stale\x18\x04 \x01(\x08\x12\x34\n\x10last_report_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63\x61ll_queues\x18\x06 \x03(\t\x12\x17\n\x0f\x62lending_groups\x18\x07 \x03(\t\x12\x15\n\ropen_commands\x18\x08 \x01(\x05\"$\n\x14GetFeedStatusRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"I\n\x10ListFeedsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"R\n\x11ListFeedsResponse\x12$\n\x05\x66\x65\x65\x64s\x18\x01 \x03(\x0b\x32\x15.router.v1.FeedStatus\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xc2\x01\n\rReportOutcome\x12\x1e\n\x1aREPORT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16REPORT_OUTCOME_APPLIED\x10\x01\x12\x1c\n\x18REPORT_OUTCOME_DUPLICATE\x10\x02\x12\x18\n\x14REPORT_OUTCOME_STALE\x10\x03\x12!\n\x1dREPORT_OUTCOME_NEEDS_SNAPSHOT\x10\x04\x12\x1a\n\x16REPORT_OUTCOME_INVALID\x10\x05*W\n\tAcdAction\x12\x1a\n\x16\x41\x43\x44_ACTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41\x43\x44_ACTION_RESERVE\x10\x01\x12\x16\n\x12\x41\x43\x44_ACTION_RELEASE\x10\x02\x32\xe6\x01\n\x10TelephonyService\x12\x41\n\x06Report\x12\x18.router.v1.ReportRequest\x1a\x19.router.v1.ReportResponse(\x01\x30\x01\x12G\n\rGetFeedStatus\x12\x1f.router.v1.GetFeedStatusRequest\x1a\x15.router.v1.FeedStatus\x12\x46\n\tListFeeds\x12\x1b.router.v1.ListFeedsRequest\x1a\x1c.router.v1.ListFeedsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19router/v1/telephony.proto\x12\trouter.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16router/v1/common.proto\"\x82\x05\n\rReportRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12/\n\x0breport_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x08snapshot\x18\x05 \x01(\x0b\x32!.router.v1.ReportRequest.SnapshotH\x00\x12\x33\n\x07\x63hanges\x18\x06 \x01(\x0b\x32 .router.v1.ReportRequest.ChangesH\x00\x12\x37\n\theartbeat\x18\x07 \x01(\x0b\x32\".router.v1.ReportRequest.HeartbeatH\x00\x12@\n\x0e\x63ommand_result\x18\x08 \x01(\x0b\x32&.router.v1.ReportRequest.CommandResultH\x00\x1ah\n\x08Snapshot\x12+\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1b.router.v1.AgentStateReport\x12/\n\x0b\x63\x61ll_queues\x18\x02 \x03(\x0b\x32\x1a.router.v1.CallQueueReport\x1ag\n\x07\x43hanges\x12+\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1b.router.v1.AgentStateReport\x12/\n\x0b\x63\x61ll_queues\x18\x02 \x03(\x0b\x32\x1a.router.v1.CallQueueReport\x1a\x0b\n\tHeartbeat\x1a>\n\rCommandResult\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\r\n\x05\x65rror\x18\x03 \x01(\tB\x08\n\x06report\"\xff\x02\n\x0eReportResponse\x12,\n\x03\x61\x63k\x18\x01 \x01(\x0b\x32\x1d.router.v1.ReportResponse.AckH\x00\x12(\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x15.router.v1.AcdCommandH\x00\x12\x36\n\x08\x64raining\x18\x03 \x01(\x0b\x32\".router.v1.ReportResponse.DrainingH\x00\x1a\x97\x01\n\x03\x41\x63k\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12)\n\x07outcome\x18\x02 \x01(\x0e\x32\x18.router.v1.ReportOutcome\x12\x18\n\x10\x61pplied_sequence\x18\x03 \x01(\x03\x12!\n\x06status\x18\x04 \x01(\x0b\x32\x11.router.v1.Status\x12\x16\n\x0eunknown_agents\x18\x05 \x03(\t\x1a\x38\n\x08\x44raining\x12,\n\x08\x64\x65\x61\x64line\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\t\n\x07message\"\x83\x01\n\nAcdCommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12$\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x14.router.v1.AcdAction\x12,\n\x08\x64\x65\x61\x64line\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf1\x01\n\x10\x41gentStateReport\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12$\n\x05state\x18\x02 \x01(\x0e\x32\x15.router.v1.AgentState\x12.\n\nstate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x32\n\x0eshift_end_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10\x62reak_start_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa7\x04\n\x0f\x43\x61llQueueReport\x12\x12\n\ncall_queue\x18\x01 \x01(\t\x12\x16\n\x0e\x62lending_group\x18\x02 \x01(\t\x12\x15\n\rcalls_waiting\x18\x03 \x01(\x05\x12.\n\x0boldest_wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cwaiting_ages\x18\x05 \x03(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07offered\x18\x06 \x01(\x03\x12\x10\n\x08\x61nswered\x18\x07 \x01(\x03\x12\x1a\n\x12\x61nswered_in_target\x18\x08 \x01(\x03\x12\x11\n\tabandoned\x18\t \x01(\x03\x12\x17\n\x0fshort_abandoned\x18\n \x01(\x03\x12\x38\n\x15\x61verage_handling_time\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\x08\x66orecast\x18\x0c \x03(\x0b\x32\x1b.router.v1.ForecastInterval\x12\x35\n\x11window_start_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fwindow_end_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x66igures_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"`\n\x10\x46orecastInterval\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63\x61lls\x18\x02 \x01(\x01\x12\r\n\x05staff\x18\x03 \x01(\x01\"\xb4\x01\n\nFeedStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x18\n\x10\x61pplied_sequence\x18\x03 \x01(\x03\x12\r\n\x05stale\x18\x04 \x01(\x08\x12\x34\n\x10last_report_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63\x61ll_queues\x18\x06 \x03(\t\x12\x15\n\ropen_commands\x18\x07 \x01(\x05\"$\n\x14GetFeedStatusRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"I\n\x10ListFeedsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"R\n\x11ListFeedsResponse\x12$\n\x05\x66\x65\x65\x64s\x18\x01 \x03(\x0b\x32\x15.router.v1.FeedStatus\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xc2\x01\n\rReportOutcome\x12\x1e\n\x1aREPORT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16REPORT_OUTCOME_APPLIED\x10\x01\x12\x1c\n\x18REPORT_OUTCOME_DUPLICATE\x10\x02\x12\x18\n\x14REPORT_OUTCOME_STALE\x10\x03\x12!\n\x1dREPORT_OUTCOME_NEEDS_SNAPSHOT\x10\x04\x12\x1a\n\x16REPORT_OUTCOME_INVALID\x10\x05*W\n\tAcdAction\x12\x1a\n\x16\x41\x43\x44_ACTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41\x43\x44_ACTION_RESERVE\x10\x01\x12\x16\n\x12\x41\x43\x44_ACTION_RELEASE\x10\x02\x32\xe6\x01\n\x10TelephonyService\x12\x41\n\x06Report\x12\x18.router.v1.ReportRequest\x1a\x19.router.v1.ReportResponse(\x01\x30\x01\x12G\n\rGetFeedStatus\x12\x1f.router.v1.GetFeedStatusRequest\x1a\x15.router.v1.FeedStatus\x12\x46\n\tListFeeds\x12\x1b.router.v1.ListFeedsRequest\x1a\x1c.router.v1.ListFeedsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'router.v1.telephony_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REPORTOUTCOME']._serialized_start=2693
-  _globals['_REPORTOUTCOME']._serialized_end=2887
-  _globals['_ACDACTION']._serialized_start=2889
-  _globals['_ACDACTION']._serialized_end=2976
+  _globals['_REPORTOUTCOME']._serialized_start=2571
+  _globals['_REPORTOUTCOME']._serialized_end=2765
+  _globals['_ACDACTION']._serialized_start=2767
+  _globals['_ACDACTION']._serialized_end=2854
   _globals['_REPORTREQUEST']._serialized_start=130
-  _globals['_REPORTREQUEST']._serialized_end=775
-  _globals['_REPORTREQUEST_SNAPSHOT']._serialized_start=428
-  _globals['_REPORTREQUEST_SNAPSHOT']._serialized_end=583
-  _globals['_REPORTREQUEST_CHANGES']._serialized_start=585
-  _globals['_REPORTREQUEST_CHANGES']._serialized_end=688
-  _globals['_REPORTREQUEST_HEARTBEAT']._serialized_start=690
-  _globals['_REPORTREQUEST_HEARTBEAT']._serialized_end=701
-  _globals['_REPORTREQUEST_COMMANDRESULT']._serialized_start=703
-  _globals['_REPORTREQUEST_COMMANDRESULT']._serialized_end=765
-  _globals['_REPORTRESPONSE']._serialized_start=778
-  _globals['_REPORTRESPONSE']._serialized_end=1136
-  _globals['_REPORTRESPONSE_ACK']._serialized_start=940
-  _globals['_REPORTRESPONSE_ACK']._serialized_end=1067
-  _globals['_REPORTRESPONSE_DRAINING']._serialized_start=1069
-  _globals['_REPORTRESPONSE_DRAINING']._serialized_end=1125
-  _globals['_ACDCOMMAND']._serialized_start=1139
-  _globals['_ACDCOMMAND']._serialized_end=1270
-  _globals['_AGENTSTATEREPORT']._serialized_start=1273
-  _globals['_AGENTSTATEREPORT']._serialized_end=1534
-  _globals['_CALLQUEUEREPORT']._serialized_start=1537
-  _globals['_CALLQUEUEREPORT']._serialized_end=2187
-  _globals['_FORECASTINTERVAL']._serialized_start=2189
-  _globals['_FORECASTINTERVAL']._serialized_end=2285
-  _globals['_FEEDSTATUS']._serialized_start=2288
-  _globals['_FEEDSTATUS']._serialized_end=2493
-  _globals['_GETFEEDSTATUSREQUEST']._serialized_start=2495
-  _globals['_GETFEEDSTATUSREQUEST']._serialized_end=2531
-  _globals['_LISTFEEDSREQUEST']._serialized_start=2533
-  _globals['_LISTFEEDSREQUEST']._serialized_end=2606
-  _globals['_LISTFEEDSRESPONSE']._serialized_start=2608
-  _globals['_LISTFEEDSRESPONSE']._serialized_end=2690
-  _globals['_TELEPHONYSERVICE']._serialized_start=2979
-  _globals['_TELEPHONYSERVICE']._serialized_end=3209
+  _globals['_REPORTREQUEST']._serialized_end=772
+  _globals['_REPORTREQUEST_SNAPSHOT']._serialized_start=476
+  _globals['_REPORTREQUEST_SNAPSHOT']._serialized_end=580
+  _globals['_REPORTREQUEST_CHANGES']._serialized_start=582
+  _globals['_REPORTREQUEST_CHANGES']._serialized_end=685
+  _globals['_REPORTREQUEST_HEARTBEAT']._serialized_start=687
+  _globals['_REPORTREQUEST_HEARTBEAT']._serialized_end=698
+  _globals['_REPORTREQUEST_COMMANDRESULT']._serialized_start=700
+  _globals['_REPORTREQUEST_COMMANDRESULT']._serialized_end=762
+  _globals['_REPORTRESPONSE']._serialized_start=775
+  _globals['_REPORTRESPONSE']._serialized_end=1158
+  _globals['_REPORTRESPONSE_ACK']._serialized_start=938
+  _globals['_REPORTRESPONSE_ACK']._serialized_end=1089
+  _globals['_REPORTRESPONSE_DRAINING']._serialized_start=1091
+  _globals['_REPORTRESPONSE_DRAINING']._serialized_end=1147
+  _globals['_ACDCOMMAND']._serialized_start=1161
+  _globals['_ACDCOMMAND']._serialized_end=1292
+  _globals['_AGENTSTATEREPORT']._serialized_start=1295
+  _globals['_AGENTSTATEREPORT']._serialized_end=1536
+  _globals['_CALLQUEUEREPORT']._serialized_start=1539
+  _globals['_CALLQUEUEREPORT']._serialized_end=2090
+  _globals['_FORECASTINTERVAL']._serialized_start=2092
+  _globals['_FORECASTINTERVAL']._serialized_end=2188
+  _globals['_FEEDSTATUS']._serialized_start=2191
+  _globals['_FEEDSTATUS']._serialized_end=2371
+  _globals['_GETFEEDSTATUSREQUEST']._serialized_start=2373
+  _globals['_GETFEEDSTATUSREQUEST']._serialized_end=2409
+  _globals['_LISTFEEDSREQUEST']._serialized_start=2411
+  _globals['_LISTFEEDSREQUEST']._serialized_end=2484
+  _globals['_LISTFEEDSRESPONSE']._serialized_start=2486
+  _globals['_LISTFEEDSRESPONSE']._serialized_end=2568
+  _globals['_TELEPHONYSERVICE']._serialized_start=2857
+  _globals['_TELEPHONYSERVICE']._serialized_end=3087
 # @@protoc_insertion_point(module_scope)

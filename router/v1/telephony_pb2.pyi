@@ -33,9 +33,9 @@ class _ReportOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportO
     REPORT_OUTCOME_APPLIED: _ReportOutcome.ValueType  # 1
     """It counts."""
     REPORT_OUTCOME_DUPLICATE: _ReportOutcome.ValueType  # 2
-    """This sequence number was applied before; nothing changed."""
+    """This sequence number or a higher one was applied before; nothing changed."""
     REPORT_OUTCOME_STALE: _ReportOutcome.ValueType  # 3
-    """Older than what was applied, or of an older epoch; nothing changed."""
+    """Of an older epoch; nothing changed."""
     REPORT_OUTCOME_NEEDS_SNAPSHOT: _ReportOutcome.ValueType  # 4
     """The epoch is new and this is no Snapshot: nothing changed, send one."""
     REPORT_OUTCOME_INVALID: _ReportOutcome.ValueType  # 5
@@ -49,9 +49,9 @@ REPORT_OUTCOME_UNSPECIFIED: ReportOutcome.ValueType  # 0
 REPORT_OUTCOME_APPLIED: ReportOutcome.ValueType  # 1
 """It counts."""
 REPORT_OUTCOME_DUPLICATE: ReportOutcome.ValueType  # 2
-"""This sequence number was applied before; nothing changed."""
+"""This sequence number or a higher one was applied before; nothing changed."""
 REPORT_OUTCOME_STALE: ReportOutcome.ValueType  # 3
-"""Older than what was applied, or of an older epoch; nothing changed."""
+"""Of an older epoch; nothing changed."""
 REPORT_OUTCOME_NEEDS_SNAPSHOT: ReportOutcome.ValueType  # 4
 """The epoch is new and this is no Snapshot: nothing changed, send one."""
 REPORT_OUTCOME_INVALID: ReportOutcome.ValueType  # 5
@@ -96,29 +96,23 @@ class ReportRequest(_message.Message):
 
         AGENTS_FIELD_NUMBER: _builtins.int
         CALL_QUEUES_FIELD_NUMBER: _builtins.int
-        SNAPSHOT_TIME_FIELD_NUMBER: _builtins.int
         @_builtins.property
         def agents(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgentStateReport]:
-            """Every agent signed in."""
+            """Every agent signed in. At most 10,000."""
 
         @_builtins.property
         def call_queues(self) -> _containers.RepeatedCompositeFieldContainer[Global___CallQueueReport]:
-            """Every call queue."""
-
-        @_builtins.property
-        def snapshot_time(self) -> _timestamp_pb2.Timestamp:
-            """When it was taken, by the ACD's clock. The numbering goes on from the report that carries it."""
+            """Every call queue. At most 500."""
 
         def __init__(
             self,
             *,
             agents: _abc.Iterable[Global___AgentStateReport] | None = ...,
             call_queues: _abc.Iterable[Global___CallQueueReport] | None = ...,
-            snapshot_time: _timestamp_pb2.Timestamp | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["snapshot_time", b"snapshot_time"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "call_queues", b"call_queues", "snapshot_time", b"snapshot_time"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "call_queues", b"call_queues"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -132,11 +126,11 @@ class ReportRequest(_message.Message):
         CALL_QUEUES_FIELD_NUMBER: _builtins.int
         @_builtins.property
         def agents(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgentStateReport]:
-            """Agents whose state changed, in order of time."""
+            """Agents whose state changed, in order of time. At most 10,000."""
 
         @_builtins.property
         def call_queues(self) -> _containers.RepeatedCompositeFieldContainer[Global___CallQueueReport]:
-            """Call queues whose figures changed."""
+            """Call queues whose figures changed. At most 500."""
 
         def __init__(
             self,
@@ -175,11 +169,11 @@ class ReportRequest(_message.Message):
         OK_FIELD_NUMBER: _builtins.int
         ERROR_FIELD_NUMBER: _builtins.int
         command_id: _builtins.str
-        """That of the command."""
+        """That of the command; one that does not stand any more changes nothing."""
         ok: _builtins.bool
         """The agent is now as asked."""
         error: _builtins.str
-        """Why not, in the ACD's words."""
+        """Why not, in the ACD's words. At most 256 characters are kept."""
         def __init__(
             self,
             *,
@@ -196,20 +190,30 @@ class ReportRequest(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    REPORT_TIME_FIELD_NUMBER: _builtins.int
     SNAPSHOT_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     COMMAND_RESULT_FIELD_NUMBER: _builtins.int
     source: _builtins.str
-    """Id of the feed, the same in each message of a stream: letters, digits and `. _ @ + -`, beginning with a letter or
-    digit, at most 128 characters. May be left empty after the first message.
+    """Id of the feed, that of the caller's credentials, the same in each message of a stream. Empty: as in the message
+    before, at first the caller's id.
     """
     epoch: _builtins.str
-    """Chosen anew at each restart of the feed so that it sorts, as text, after the one before, such as a start time in
-    ISO 8601; sequence numbers begin anew with it. At most 64 characters.
+    """Chosen anew at each restart of the feed; sequence numbers begin anew with it. Epochs of digits, such as a start time
+    in milliseconds, are compared as numbers, and a smaller one is stale; of others each different one counts as new. At
+    most 64 characters. Empty: as in the message before.
     """
     sequence: _builtins.int
-    """Grows with each Snapshot, Changes and Heartbeat of an epoch, from 1. 0 for a CommandResult, which is not numbered."""
+    """Grows with each Snapshot, Changes and Heartbeat of an epoch, from 1; gaps are allowed. 0 for a CommandResult, which
+    is not numbered.
+    """
+    @_builtins.property
+    def report_time(self) -> _timestamp_pb2.Timestamp:
+        """When the report is made, by the ACD's clock. state_time and figures_time are taken relative to it, so that the clocks
+        of ACD and router need not agree. Unset: the router's time.
+        """
+
     @_builtins.property
     def snapshot(self) -> Global___ReportRequest.Snapshot:
         """All agents and call queues of this feed; an agent not in it is OFFLINE."""
@@ -232,14 +236,15 @@ class ReportRequest(_message.Message):
         source: _builtins.str = ...,
         epoch: _builtins.str = ...,
         sequence: _builtins.int = ...,
+        report_time: _timestamp_pb2.Timestamp | None = ...,
         snapshot: Global___ReportRequest.Snapshot | None = ...,
         changes: Global___ReportRequest.Changes | None = ...,
         heartbeat: Global___ReportRequest.Heartbeat | None = ...,
         command_result: Global___ReportRequest.CommandResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "command_result", b"command_result", "heartbeat", b"heartbeat", "report", b"report", "snapshot", b"snapshot"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "command_result", b"command_result", "heartbeat", b"heartbeat", "report", b"report", "report_time", b"report_time", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "command_result", b"command_result", "epoch", b"epoch", "heartbeat", b"heartbeat", "report", b"report", "sequence", b"sequence", "snapshot", b"snapshot", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "command_result", b"command_result", "epoch", b"epoch", "heartbeat", b"heartbeat", "report", b"report", "report_time", b"report_time", "sequence", b"sequence", "snapshot", b"snapshot", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_report: _TypeAlias = _typing.Literal["snapshot", "changes", "heartbeat", "command_result"]  # noqa: Y015
     _WhichOneofArgType_report: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
@@ -263,6 +268,7 @@ class ReportResponse(_message.Message):
         OUTCOME_FIELD_NUMBER: _builtins.int
         APPLIED_SEQUENCE_FIELD_NUMBER: _builtins.int
         STATUS_FIELD_NUMBER: _builtins.int
+        UNKNOWN_AGENTS_FIELD_NUMBER: _builtins.int
         sequence: _builtins.int
         """That of the report."""
         outcome: Global___ReportOutcome.ValueType
@@ -271,7 +277,11 @@ class ReportResponse(_message.Message):
         """The highest sequence number applied in this epoch; all up to it need not be kept."""
         @_builtins.property
         def status(self) -> _common_pb2.Status:
-            """What is wrong, for INVALID; or agents that have no profile, for APPLIED, in metadata `unknown_agents`."""
+            """What is wrong, for INVALID."""
+
+        @_builtins.property
+        def unknown_agents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """Agents of the report that have no profile, at most 100: their states are not kept."""
 
         def __init__(
             self,
@@ -280,10 +290,11 @@ class ReportResponse(_message.Message):
             outcome: Global___ReportOutcome.ValueType = ...,
             applied_sequence: _builtins.int = ...,
             status: _common_pb2.Status | None = ...,
+            unknown_agents: _abc.Iterable[_builtins.str] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_sequence", b"applied_sequence", "outcome", b"outcome", "sequence", b"sequence", "status", b"status"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_sequence", b"applied_sequence", "outcome", b"outcome", "sequence", b"sequence", "status", b"status", "unknown_agents", b"unknown_agents"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -343,7 +354,9 @@ Global___ReportResponse: _TypeAlias = ReportResponse  # noqa: Y015
 
 @_typing.final
 class AcdCommand(_message.Message):
-    """A request to the ACD about one agent. Answered by a CommandResult; repeated after a reconnect until it is."""
+    """A request to the ACD about one agent. Answered by a CommandResult; repeated after a reconnect until it is, or until
+    another command for the agent replaces it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -359,7 +372,7 @@ class AcdCommand(_message.Message):
     """What to do."""
     @_builtins.property
     def deadline(self) -> _timestamp_pb2.Timestamp:
-        """After this time it is no longer wanted, and counts as failed."""
+        """After this time do not do it any more, but answer that it failed. Unset: do it whenever you can."""
 
     def __init__(
         self,
@@ -387,7 +400,6 @@ class AgentStateReport(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     STATE_TIME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
-    CALL_QUEUE_FIELD_NUMBER: _builtins.int
     SHIFT_END_TIME_FIELD_NUMBER: _builtins.int
     BREAK_START_TIME_FIELD_NUMBER: _builtins.int
     agent: _builtins.str
@@ -395,12 +407,12 @@ class AgentStateReport(_message.Message):
     state: _common_pb2.AgentState.ValueType
     """The state."""
     reason: _builtins.str
-    """Reason code of the ACD, such as `lunch`. May be empty."""
-    call_queue: _builtins.str
-    """Id of the call queue of the call, while RINGING, ON_CALL or AFTER_CALL. May be empty."""
+    """Reason code of the ACD, such as `lunch`. May be empty. At most 128 characters."""
     @_builtins.property
     def state_time(self) -> _timestamp_pb2.Timestamp:
-        """Since when, by the ACD's clock."""
+        """Since when, by the ACD's clock. Counts when the state is new to the router, and for 24 hours at most. Unset: since
+        the report.
+        """
 
     @_builtins.property
     def shift_end_time(self) -> _timestamp_pb2.Timestamp:
@@ -417,13 +429,12 @@ class AgentStateReport(_message.Message):
         state: _common_pb2.AgentState.ValueType = ...,
         state_time: _timestamp_pb2.Timestamp | None = ...,
         reason: _builtins.str = ...,
-        call_queue: _builtins.str = ...,
         shift_end_time: _timestamp_pb2.Timestamp | None = ...,
         break_start_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["break_start_time", b"break_start_time", "shift_end_time", b"shift_end_time", "state_time", b"state_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "break_start_time", b"break_start_time", "call_queue", b"call_queue", "reason", b"reason", "shift_end_time", b"shift_end_time", "state", b"state", "state_time", b"state_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "break_start_time", b"break_start_time", "reason", b"reason", "shift_end_time", b"shift_end_time", "state", b"state", "state_time", b"state_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -446,12 +457,10 @@ class CallQueueReport(_message.Message):
     ABANDONED_FIELD_NUMBER: _builtins.int
     SHORT_ABANDONED_FIELD_NUMBER: _builtins.int
     AVERAGE_HANDLING_TIME_FIELD_NUMBER: _builtins.int
-    AGENTS_LOGGED_IN_FIELD_NUMBER: _builtins.int
-    AGENTS_ON_CALL_FIELD_NUMBER: _builtins.int
     FORECAST_FIELD_NUMBER: _builtins.int
     WINDOW_START_TIME_FIELD_NUMBER: _builtins.int
     WINDOW_END_TIME_FIELD_NUMBER: _builtins.int
-    REPORT_TIME_FIELD_NUMBER: _builtins.int
+    FIGURES_TIME_FIELD_NUMBER: _builtins.int
     call_queue: _builtins.str
     """The queue's id: the last part of `sites/{site}/callQueues/{call_queue}`."""
     blending_group: _builtins.str
@@ -468,10 +477,6 @@ class CallQueueReport(_message.Message):
     """Of those offered, given up by the caller."""
     short_abandoned: _builtins.int
     """Of these, given up so soon that the service level may leave them out."""
-    agents_logged_in: _builtins.int
-    """Agents signed in for this queue. Unset: the router counts."""
-    agents_on_call: _builtins.int
-    """Agents in calls of this queue. Unset: the router counts."""
     @_builtins.property
     def oldest_wait(self) -> _duration_pb2.Duration:
         """Age of the oldest waiting call. Unset or 0 when none waits."""
@@ -482,11 +487,11 @@ class CallQueueReport(_message.Message):
 
     @_builtins.property
     def average_handling_time(self) -> _duration_pb2.Duration:
-        """Measured average handling time, after-call work included. Unset: not known."""
+        """Measured average handling time, after-call work included. Unset: as reported before."""
 
     @_builtins.property
     def forecast(self) -> _containers.RepeatedCompositeFieldContainer[Global___ForecastInterval]:
-        """Expected calls and planned staff, by ascending start, gapless, at most 400 intervals. Empty: as reported before."""
+        """Expected calls and planned staff, by ascending start, gapless, 2 to 400 intervals. Empty: as reported before."""
 
     @_builtins.property
     def window_start_time(self) -> _timestamp_pb2.Timestamp:
@@ -494,11 +499,13 @@ class CallQueueReport(_message.Message):
 
     @_builtins.property
     def window_end_time(self) -> _timestamp_pb2.Timestamp:
-        """End of the service-level window. Unset: end of the forecast."""
+        """End of the service-level window. Unset: end of the forecast, or as reported before."""
 
     @_builtins.property
-    def report_time(self) -> _timestamp_pb2.Timestamp:
-        """When the figures were true, by the ACD's clock. Ages are as of this time."""
+    def figures_time(self) -> _timestamp_pb2.Timestamp:
+        """When the figures were true, by the ACD's clock: the ages grow by what has passed until the report_time of the
+        message. Unset: nothing has passed.
+        """
 
     def __init__(
         self,
@@ -514,25 +521,16 @@ class CallQueueReport(_message.Message):
         abandoned: _builtins.int = ...,
         short_abandoned: _builtins.int = ...,
         average_handling_time: _duration_pb2.Duration | None = ...,
-        agents_logged_in: _builtins.int | None = ...,
-        agents_on_call: _builtins.int | None = ...,
         forecast: _abc.Iterable[Global___ForecastInterval] | None = ...,
         window_start_time: _timestamp_pb2.Timestamp | None = ...,
         window_end_time: _timestamp_pb2.Timestamp | None = ...,
-        report_time: _timestamp_pb2.Timestamp | None = ...,
+        figures_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_agents_logged_in", b"_agents_logged_in", "_agents_on_call", b"_agents_on_call", "agents_logged_in", b"agents_logged_in", "agents_on_call", b"agents_on_call", "average_handling_time", b"average_handling_time", "oldest_wait", b"oldest_wait", "report_time", b"report_time", "window_end_time", b"window_end_time", "window_start_time", b"window_start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["average_handling_time", b"average_handling_time", "figures_time", b"figures_time", "oldest_wait", b"oldest_wait", "window_end_time", b"window_end_time", "window_start_time", b"window_start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agents_logged_in", b"_agents_logged_in", "_agents_on_call", b"_agents_on_call", "abandoned", b"abandoned", "agents_logged_in", b"agents_logged_in", "agents_on_call", b"agents_on_call", "answered", b"answered", "answered_in_target", b"answered_in_target", "average_handling_time", b"average_handling_time", "blending_group", b"blending_group", "call_queue", b"call_queue", "calls_waiting", b"calls_waiting", "forecast", b"forecast", "offered", b"offered", "oldest_wait", b"oldest_wait", "report_time", b"report_time", "short_abandoned", b"short_abandoned", "waiting_ages", b"waiting_ages", "window_end_time", b"window_end_time", "window_start_time", b"window_start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abandoned", b"abandoned", "answered", b"answered", "answered_in_target", b"answered_in_target", "average_handling_time", b"average_handling_time", "blending_group", b"blending_group", "call_queue", b"call_queue", "calls_waiting", b"calls_waiting", "figures_time", b"figures_time", "forecast", b"forecast", "offered", b"offered", "oldest_wait", b"oldest_wait", "short_abandoned", b"short_abandoned", "waiting_ages", b"waiting_ages", "window_end_time", b"window_end_time", "window_start_time", b"window_start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__agents_logged_in: _TypeAlias = _typing.Literal["agents_logged_in"]  # noqa: Y015
-    _WhichOneofArgType__agents_logged_in: _TypeAlias = _typing.Literal["_agents_logged_in", b"_agents_logged_in"]  # noqa: Y015
-    _WhichOneofReturnType__agents_on_call: _TypeAlias = _typing.Literal["agents_on_call"]  # noqa: Y015
-    _WhichOneofArgType__agents_on_call: _TypeAlias = _typing.Literal["_agents_on_call", b"_agents_on_call"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__agents_logged_in) -> _WhichOneofReturnType__agents_logged_in | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__agents_on_call) -> _WhichOneofReturnType__agents_on_call | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CallQueueReport: _TypeAlias = CallQueueReport  # noqa: Y015
 
@@ -551,7 +549,7 @@ class ForecastInterval(_message.Message):
     """Agents planned for it."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When it begins; it lasts until the next one begins."""
+        """When it begins; it lasts until the next one begins, the last one as long as the one before."""
 
     def __init__(
         self,
@@ -580,7 +578,6 @@ class FeedStatus(_message.Message):
     STALE_FIELD_NUMBER: _builtins.int
     LAST_REPORT_TIME_FIELD_NUMBER: _builtins.int
     CALL_QUEUES_FIELD_NUMBER: _builtins.int
-    BLENDING_GROUPS_FIELD_NUMBER: _builtins.int
     OPEN_COMMANDS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`sites/{site}/feeds/{source}`."""
@@ -600,10 +597,6 @@ class FeedStatus(_message.Message):
     def call_queues(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """`sites/{site}/callQueues/{call_queue}` names that it reports."""
 
-    @_builtins.property
-    def blending_groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """`sites/{site}/blendingGroups/{blending_group}` names that depend on it."""
-
     def __init__(
         self,
         *,
@@ -613,12 +606,11 @@ class FeedStatus(_message.Message):
         stale: _builtins.bool = ...,
         last_report_time: _timestamp_pb2.Timestamp | None = ...,
         call_queues: _abc.Iterable[_builtins.str] | None = ...,
-        blending_groups: _abc.Iterable[_builtins.str] | None = ...,
         open_commands: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_report_time", b"last_report_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_sequence", b"applied_sequence", "blending_groups", b"blending_groups", "call_queues", b"call_queues", "epoch", b"epoch", "last_report_time", b"last_report_time", "name", b"name", "open_commands", b"open_commands", "stale", b"stale"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_sequence", b"applied_sequence", "call_queues", b"call_queues", "epoch", b"epoch", "last_report_time", b"last_report_time", "name", b"name", "open_commands", b"open_commands", "stale", b"stale"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

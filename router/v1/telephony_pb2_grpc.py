@@ -61,9 +61,10 @@ class TelephonyServiceServicer:
     def Report(self, request_iterator, context):
         """The ACD's stream. The first report of an epoch must be a Snapshot. Each report is acknowledged; one that is
         stale, duplicate or out of order changes nothing. A feed without any report for the policy's stale_after closes
-        the gates that depend on it. A second stream of the same source ends the older one with ABORTED FEED_REPLACED.
-        Errors: FAILED_PRECONDITION SOURCE_CHANGED (the source differs within the stream); RESOURCE_EXHAUSTED
-        SLOW_CONSUMER; UNAVAILABLE DRAINING.
+        the gates that depend on it. A second stream of the same source to the same router process ends the older one with
+        ABORTED FEED_REPLACED.
+        Errors: PERMISSION_DENIED SOURCE_MISMATCH (the source is not the caller's id); FAILED_PRECONDITION SOURCE_CHANGED
+        (the source differs within the stream); RESOURCE_EXHAUSTED SLOW_CONSUMER; UNAVAILABLE DRAINING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,9 +38,10 @@ class TelephonyServiceStub:
     Report: _grpc.StreamStreamMultiCallable[_telephony_pb2.ReportRequest, _telephony_pb2.ReportResponse]
     """The ACD's stream. The first report of an epoch must be a Snapshot. Each report is acknowledged; one that is
     stale, duplicate or out of order changes nothing. A feed without any report for the policy's stale_after closes
-    the gates that depend on it. A second stream of the same source ends the older one with ABORTED FEED_REPLACED.
-    Errors: FAILED_PRECONDITION SOURCE_CHANGED (the source differs within the stream); RESOURCE_EXHAUSTED
-    SLOW_CONSUMER; UNAVAILABLE DRAINING.
+    the gates that depend on it. A second stream of the same source to the same router process ends the older one with
+    ABORTED FEED_REPLACED.
+    Errors: PERMISSION_DENIED SOURCE_MISMATCH (the source is not the caller's id); FAILED_PRECONDITION SOURCE_CHANGED
+    (the source differs within the stream); RESOURCE_EXHAUSTED SLOW_CONSUMER; UNAVAILABLE DRAINING.
     """
     GetFeedStatus: _grpc.UnaryUnaryMultiCallable[_telephony_pb2.GetFeedStatusRequest, _telephony_pb2.FeedStatus]
     """What the router knows of one feed. For the ACD and supervisors.
@@ -63,9 +64,10 @@ class TelephonyServiceAsyncStub(TelephonyServiceStub):
     Report: _aio.StreamStreamMultiCallable[_telephony_pb2.ReportRequest, _telephony_pb2.ReportResponse]  # type: ignore[assignment]
     """The ACD's stream. The first report of an epoch must be a Snapshot. Each report is acknowledged; one that is
     stale, duplicate or out of order changes nothing. A feed without any report for the policy's stale_after closes
-    the gates that depend on it. A second stream of the same source ends the older one with ABORTED FEED_REPLACED.
-    Errors: FAILED_PRECONDITION SOURCE_CHANGED (the source differs within the stream); RESOURCE_EXHAUSTED
-    SLOW_CONSUMER; UNAVAILABLE DRAINING.
+    the gates that depend on it. A second stream of the same source to the same router process ends the older one with
+    ABORTED FEED_REPLACED.
+    Errors: PERMISSION_DENIED SOURCE_MISMATCH (the source is not the caller's id); FAILED_PRECONDITION SOURCE_CHANGED
+    (the source differs within the stream); RESOURCE_EXHAUSTED SLOW_CONSUMER; UNAVAILABLE DRAINING.
     """
     GetFeedStatus: _aio.UnaryUnaryMultiCallable[_telephony_pb2.GetFeedStatusRequest, _telephony_pb2.FeedStatus]  # type: ignore[assignment]
     """What the router knows of one feed. For the ACD and supervisors.
@@ -91,9 +93,10 @@ class TelephonyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_telephony_pb2.ReportResponse], _abc.AsyncIterator[_telephony_pb2.ReportResponse]]:
         """The ACD's stream. The first report of an epoch must be a Snapshot. Each report is acknowledged; one that is
         stale, duplicate or out of order changes nothing. A feed without any report for the policy's stale_after closes
-        the gates that depend on it. A second stream of the same source ends the older one with ABORTED FEED_REPLACED.
-        Errors: FAILED_PRECONDITION SOURCE_CHANGED (the source differs within the stream); RESOURCE_EXHAUSTED
-        SLOW_CONSUMER; UNAVAILABLE DRAINING.
+        the gates that depend on it. A second stream of the same source to the same router process ends the older one with
+        ABORTED FEED_REPLACED.
+        Errors: PERMISSION_DENIED SOURCE_MISMATCH (the source is not the caller's id); FAILED_PRECONDITION SOURCE_CHANGED
+        (the source differs within the stream); RESOURCE_EXHAUSTED SLOW_CONSUMER; UNAVAILABLE DRAINING.
         """
 
     @_abc_1.abstractmethod

@@ -505,7 +505,7 @@ class FakeSupervision(supervision_pb2_grpc.SupervisionServiceServicer):
     async def ValidatePolicy(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._note("ValidatePolicy", request, context)
         valid = "broken" not in request.document
-        problem = supervision_pb2.PolicyProblem(path="target_s", line=1, message="write a number")
+        problem = supervision_pb2.PolicyProblem(path="target_s", message="write a number")
         return supervision_pb2.ValidatePolicyResponse(valid=valid, problems=[] if valid else [problem])
 
     async def ActivatePolicy(self, request: Any, context: Any) -> supervision_pb2.Policy:  # noqa: N802

@@ -177,7 +177,7 @@ async def test_the_loser_learns_who_has_it(world: World) -> None:
     await world.session("bob")
     await (await world.supervisor()).reassign(task.name, "bob", force=True, reason="urgent")
     await wait_until(lambda: any(isinstance(e, Revoked) for e in events), "alice is told")
-    with pytest.raises(SupersededError, match="handed over again"):
+    with pytest.raises(SupersededError, match="is not the live one"):
         await session.complete(lease)
     assert task.name not in session.holdings.leases
 
@@ -228,7 +228,7 @@ async def test_a_call_that_comes_first_takes_the_offer_back(world: World) -> Non
     _, events = await world.session("alice")
     await (await world.submitter()).submit(claim())
     await wait_until(last(events, Offered), "the offer", 10)
-    reporter.agent("alice", ON_CALL, call_queue="calls")
+    reporter.agent("alice", ON_CALL)
     await wait_until(lambda: any(isinstance(e, Rescinded) for e in events), "it is withdrawn")
 
 

@@ -41,7 +41,7 @@ async def test_a_feed_begins_with_a_snapshot_and_counts_on(
     feed = reporter()
     feed.agent("alice", AVAILABLE)
     async with feed:
-        feed.agent("alice", ON_CALL, call_queue="cards")
+        feed.agent("alice", ON_CALL)
         feed.call_queue(telephony_pb2.CallQueueReport(call_queue="cards", calls_waiting=2))
         await feed.flush(2.0)
         assert feed.unacknowledged == 0

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +16,8 @@ from rich.console import Console
 
 from demo.main import perform, run
 from demo.options import Options, parse, time_of_day
+
+ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -50,7 +57,22 @@ def test_picture_and_summary_are_written(played: tuple[int, str, Path]) -> None:
 def test_router_and_store_have_ended(played: tuple[int, str, Path]) -> None:
     _, _, out = played
     assert not list(out.glob("router-data-*"))
-    assert not [pid for pid in _processes() if str(out) in _command_line(pid)]
+    assert not _with(str(out))
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_demo_that_is_ended_takes_its_router_and_store_along(tmp_path: Path, how: signal.Signals) -> None:
+    out = tmp_path / "out"
+    code = "import sys; from demo.main import run; sys.exit(run(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "--plain", "--from", "17:00", "--out", str(out)]
+    demo = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
+    assert _soon(lambda: "workrouter ready" in _text(out / "router.log"), 30.0)
+    started = _descendants(demo.pid)
+    demo.send_signal(how)
+    assert demo.wait(30.0) == (130 if how is signal.SIGTERM else -signal.SIGKILL)
+    assert any("router.cli.main" in command for command in started.values())
+    assert any("valkey-server" in command for command in started.values())
+    assert _soon(lambda: not any(_command_line(pid) == command for pid, command in started.items()), 20.0)
 
 
 def test_a_router_that_cannot_start_ends_the_demo(tmp_path: Path) -> None:
@@ -88,8 +110,37 @@ def test_the_command_line_is_read() -> None:
     assert ended.value.code == 0
 
 
-def _processes() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+def _with(text: str) -> list[int]:
+    """The processes in whose command line a text occurs."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and text in _command_line(int(name))]
+
+
+def _descendants(parent: int) -> dict[int, str]:
+    """The command lines of all processes that a process has started, and that these have started."""
+    parents = {int(name): _parent(int(name)) for name in os.listdir("/proc") if name.isdigit()}
+    family = {parent}
+    while more := {pid for pid, of in parents.items() if of in family} - family:
+        family |= more
+    return {pid: _command_line(pid) for pid in family - {parent}}
+
+
+def _parent(pid: int) -> int:
+    try:
+        # The name may hold spaces and brackets; what follows its last bracket does not.
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _soon(holds: Callable[[], bool], within_s: float) -> bool:
+    until = time.monotonic() + within_s
+    while not holds() and time.monotonic() < until:
+        time.sleep(0.1)
+    return holds()
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.exists() else ""
 
 
 def _command_line(pid: int) -> str:

@@ -120,8 +120,11 @@ async def test_why_this_agent_got_it(scene: Scene) -> None:
     answer = await explained(scene, task)
     assert answer.verdict == "ASSIGNED"
     assert offered.agent in answer.summary
-    assert answer.decision["policy_version"] == "1"
-    assert "static_reserve" in answer.decision["why"]
+    assert answer.decision
+    assert (answer.decision.group, answer.decision.policy_version) == (GROUP, 1)
+    assert answer.decision.agent_choice == "longest_idle"
+    (why,) = [condition.detail for condition in answer.conditions if condition.name == "why"]
+    assert "static_reserve" in why
     of_agent = await scene.router.supervision.explain_agent(scene.boss, offered.agent)
     assert of_agent.verdict == "ASSIGNED"
 

@@ -68,7 +68,8 @@ async def test_only_the_one_who_is_offered_a_task_can_accept_it(office: Floor) -
     with pytest.raises(PreconditionError) as thief:
         await bob.accept(offer)
     assert thief.value.reason == "NOT_HOLDER"
-    assert "held by somebody else" in thief.value.message
+    assert "not yours" in thief.value.message
+    assert "ann" in thief.value.message
     own, stranger = await asyncio.gather(ann.session.accept(offer), bob.accept(offer), return_exceptions=True)
     assert isinstance(own, common_pb2.Lease)
     assert isinstance(stranger, PreconditionError)

@@ -106,6 +106,7 @@ work_types = st.builds(
     ).map(tuple),
     decline_exclusion_ms=st.integers(0, DAY_MS),
     resume_window_ms=st.integers(0, DAY_MS),
+    display_name=words,
     guidance=words,
 )
 
@@ -165,8 +166,36 @@ def test_an_agent_leaves_at_the_earlier_of_break_and_end_of_shift():
         break_start_time=timestamp(5_000),
     )
     check = Check(SITE)
-    assert telephony.agent_in("a", message, check) == AgentReport("alice", AgentState.ON_CALL, "x", 5_000)
+    clock = telephony.AcdClock(8_000, 0)
+    assert telephony.agent_in("a", message, clock, check) == AgentReport(
+        "alice", AgentState.ON_CALL, "x", 5_000
+    )
     check.done()
+
+
+def test_the_acds_own_times_are_related_to_the_routers_clock():
+    """The ACD's clock is an hour and 100 ms of the way behind ours."""
+    agent = telephony_pb2.AgentStateReport(
+        agent="alice", state=common_pb2.AGENT_STATE_AVAILABLE, state_time=timestamp(40_000)
+    )
+    queue = telephony_pb2.CallQueueReport(
+        call_queue="cards",
+        blending_group="bank",
+        calls_waiting=1,
+        oldest_wait=duration(5_000),
+        waiting_ages=[duration(5_000)],
+        figures_time=timestamp(48_000),
+    )
+    report = telephony_pb2.ReportRequest(
+        sequence=1,
+        report_time=timestamp(50_000),
+        changes=telephony_pb2.ReportRequest.Changes(agents=[agent], call_queues=[queue]),
+    )
+    check = Check(SITE)
+    batch = telephony.batch_in(report, "pbx", "1", 3_650_100, check)
+    check.done()
+    assert batch.agents[0].since_ms == 3_640_100
+    assert (batch.queues[0].oldest_wait_ms, batch.queues[0].waiting_ages_ms) == (7_000, (7_000,))
 
 
 def test_a_call_queue_with_its_forecast_is_understood():
@@ -189,7 +218,8 @@ def test_a_call_queue_with_its_forecast_is_understood():
         ],
     )
     check = Check(SITE)
-    assert telephony.queue_in("q", over_the_wire(message), check) == CallQueueReport(
+    clock = telephony.AcdClock(60_000, 0)
+    assert telephony.queue_in("q", over_the_wire(message), clock, check) == CallQueueReport(
         id="cards",
         group="bank",
         calls_waiting=2,

@@ -49,8 +49,15 @@ async def test_a_gate_is_set_by_hand_with_a_reason(world):
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert set(fields) == {"reason"}
     request.reason = "fire drill"
+    code, _, _ = await refused(world.boss("SetGate", request))
+    assert code is grpc.StatusCode.NOT_FOUND
+    policy = supervision_pb2.Policy(name=POLICY, document="target_share: 0.9\n")
+    await world.boss("UpdatePolicy", supervision_pb2.UpdatePolicyRequest(policy=policy))
     gate = await world.boss("SetGate", request)
     assert (gate.mode, gate.open) == (supervision_pb2.GATE_MODE_CLOSED, False)
+    assert gate.reason == "fire drill (supervisor:bob)"
+    groups = await world.boss("ListBlendingGroups", supervision_pb2.ListBlendingGroupsRequest())
+    assert [(g.name, g.agents) for g in groups.blending_groups] == [(GROUP, 0)]
 
 
 async def test_figures_count_what_is_there(world):

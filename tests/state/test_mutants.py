@@ -80,8 +80,8 @@ FAULTS = [
     Fault(
         "the old fence stays on a new offer",
         "lib",
-        "t.ag, t.f = agent_id, next_fence()",
-        "t.ag, t.f = agent_id, t.f or next_fence()",
+        "agent_id, next_fence()",
+        "agent_id, t.f or next_fence()",
         test_claim.test_fences_grow_with_every_hand_over,
     ),
     Fault(

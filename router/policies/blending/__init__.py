@@ -5,7 +5,6 @@ Pure code: a snapshot and a memory in, decisions out. No I/O, no clock, no rando
 
 from router.policies.blending.document import (
     AgentChoice,
-    AutoAccept,
     FieldChange,
     FieldProblem,
     PolicyDocument,
@@ -41,7 +40,6 @@ from router.policies.blending.service_level import ServiceLevelFormula
 __all__ = [
     "LAWS",
     "AgentChoice",
-    "AutoAccept",
     "BlendingPolicy",
     "Candidate",
     "Estimate",

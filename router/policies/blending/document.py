@@ -34,14 +34,6 @@ class AgentChoice(StrEnum):
     BEST_FIT = "best_fit"
 
 
-class AutoAccept(StrEnum):
-    """NONE leaves it to each agent's own setting; ALWAYS and NEVER overrule it for the group."""
-
-    NONE = "none"
-    ALWAYS = "always"
-    NEVER = "never"
-
-
 class FieldProblem(NamedTuple):
     """One thing wrong with a document: where, what, and what to write instead."""
 
@@ -96,18 +88,17 @@ class PolicyDocument:
         default=(), metadata={"about": "call queues whose service level is protected"}
     )
     target_share: float = _number(0.80, "share of calls to answer in target", 0.01, 0.999)
-    target_s: float = _seconds(20.0, "answer target of a call", 1.0, 3600.0)
+    target_s: float = _seconds(20.0, "answer target of a call", 0.01, 3600.0)
     service_level_formula: ServiceLevelFormula = field(
         default=ServiceLevelFormula.OFFERED, metadata={"about": "what the calls in target are divided by"}
     )
-    short_abandon_s: float = _seconds(5.0, "a caller who gives up sooner is a short abandon")
     margin: float = _number(0.02, "added to the target share when computing what is left to reach", 0.0, 0.5)
     z: float = _number(1.0, "standard deviations of chance allowed for", 0.0, 5.0)
     required_min: float = _share(0.60, "lower bound of the required service level to go")
     required_max: float = _share(0.98, "upper bound of the required service level to go")
     nowcast_kappa_calls: float = _number(200.0, "calls' worth of belief in the forecast", 0.0, 1e6)
-    nowcast_half_life_s: float = _seconds(1800.0, "half-life of observed and forecast arrivals", 10.0)
-    update_interval_s: float = _seconds(30.0, "time between two decisions", 0.5, 600.0)
+    nowcast_half_life_s: float = _seconds(1800.0, "half-life of observed and forecast arrivals", 0.1)
+    update_interval_s: float = _seconds(30.0, "time between two decisions", 0.02, 600.0)
     min_idle_s: float = _seconds(5.0, "idle time before an agent is offered a task")
     reserve_min: int = _count(0, "idle agents always kept back; at least 1 while recall is armed")
     static_reserve: int = _count(5, "idle agents kept back by the law static_reserve")
@@ -121,7 +112,6 @@ class PolicyDocument:
     loss_floor_s: float = _seconds(10.0, "least cost of a recall in seconds of work, whatever is measured")
     minimum_dwell_s: float = _seconds(15.0, "a task is left alone for so long after its start")
     notice_s: float = _seconds(5.0, "notice in which the desktop saves a checkpoint before force")
-    resume_window_s: float = _seconds(300.0, "a recalled task waits so long for the same agent")
     interruptions_per_agent_hour: int = _count(6, "most recalls of one agent in an hour", 0, 3600)
     max_recalls_per_second: int = _count(200, "most recalls the ACD can take in a second", 1)
     staged_recalls_per_second: int = _count(2, "recalls in a second ahead of a forecast shortage; 0: none")
@@ -137,8 +127,8 @@ class PolicyDocument:
         10.0, "recall reaction believed before it is measured", 0.0, 3600.0
     )
     work_lost_initial_s: float = _seconds(30.0, "work lost by a recall believed before it is measured")
-    prior_aht_s: float = _seconds(240.0, "handling time of a call believed before it is measured", 1.0)
-    prior_task_s: float = _seconds(300.0, "time of a task believed before it is measured", 1.0)
+    prior_aht_s: float = _seconds(240.0, "handling time of a call believed before it is measured", 0.01)
+    prior_task_s: float = _seconds(300.0, "time of a task believed before it is measured", 0.01)
     prior_weight: float = _number(30.0, "observations that such a belief is worth", 0.0, 1e6)
     measure_half_life: float = _number(
         200.0, "observations after which a measured value counts half", 1.0, 1e6
@@ -149,9 +139,6 @@ class PolicyDocument:
     )
     agent_choice: AgentChoice = field(
         default=AgentChoice.LONGEST_IDLE, metadata={"about": "which of several able agents gets a task"}
-    )
-    auto_accept: AutoAccept = field(
-        default=AutoAccept.NONE, metadata={"about": "whether offers are accepted without asking the agent"}
     )
 
     def __post_init__(self) -> None:

@@ -65,6 +65,7 @@ def agent_out(site: str, agent: Agent) -> pb.Agent:
         source=agent.source,
         leave_time=timestamp(agent.leave_ms),
         draining=agent.draining,
+        drain_reason=agent.drain_reason,
         etag=str(agent.revision),
     )
 
@@ -99,7 +100,8 @@ def why_idle(agent: Agent) -> str:
     if agent.held:
         return ""
     if agent.draining:
-        return NO_TASK_SENTENCES[NoTask.DRAINING]
+        why = f" ({agent.drain_reason})" if agent.drain_reason else ""
+        return NO_TASK_SENTENCES[NoTask.DRAINING].replace(".", f"{why}.")
     if not agent.ready:
         return NO_TASK_SENTENCES[NoTask.NOT_READY]
     if agent.profile.blending_group and agent.state is not AgentState.AVAILABLE:

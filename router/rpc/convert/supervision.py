@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from router.dispatch.explain import Condition, Explanation
+from router.dispatch.explain import Condition, Decision, Explanation
 from router.dispatch.figures import BlendingGroupFigures, SiteFigures, WorkTypeFigures
 from router.dispatch.group_view import CallQueueView
 from router.dispatch.leader_figures import LeaderFigures
 from router.dispatch.policy_book import PolicyRecord, PolicyVersion
-from router.dispatch.supervision import Recalled
+from router.dispatch.supervision import BY_HAND, Recalled
 from router.domain.model import AgentState, Gate, GateMode, TaskState
 from router.domain.ports import QueueFigures
 from router.policies.blending import PolicyDocument
@@ -60,7 +60,6 @@ def policy_out(site: str, record: PolicyRecord, version: int, whole: bool = True
         active_version=record.active,
         latest_version=record.latest,
         document=text if whole else "",
-        format=pb.POLICY_FORMAT_JSON if text.lstrip().startswith("{") else pb.POLICY_FORMAT_YAML,
         metadata=metadata_out(PolicyDocument.parse(text)) if whole else None,
         comment=stored.comment,
         author=stored.author,
@@ -259,13 +258,16 @@ def recalled_out(site: str, recalled: Recalled, reason: str) -> pb.RecallAgentsR
     return pb.RecallAgentsResponse(
         recalled=[
             pb.RecalledAgent(
-                agent=names.name(site, names.AGENT, task.agent), recall=tasks.recall_out(site, task, reason)
+                agent=names.name(site, names.AGENT, agent),
+                recall=tasks.recall_out(site, task, reason or BY_HAND),
             )
-            for task in recalled.tasks
+            for agent, task in recalled.tasks
         ],
         not_recalled=[
-            pb.UnrecalledAgent(agent=names.name(site, names.AGENT, agent), reason=why)
-            for agent, why in recalled.refused
+            pb.UnrecalledAgent(
+                agent=names.name(site, names.AGENT, no.agent), reason=no.reason, detail=no.detail
+            )
+            for no in recalled.refused
         ],
     )
 
@@ -282,7 +284,7 @@ def condition_out(condition: Condition) -> pb.Condition:
     )
 
 
-def explanation_out(explanation: Explanation) -> pb.Explanation:
+def explanation_out(site: str, explanation: Explanation) -> pb.Explanation:
     """Why something is as it is."""
     decision = explanation.decision
     return pb.Explanation(
@@ -290,13 +292,23 @@ def explanation_out(explanation: Explanation) -> pb.Explanation:
         summary=explanation.summary,
         conditions=[condition_out(condition) for condition in explanation.conditions],
         nearest=condition_out(explanation.nearest) if explanation.nearest else None,
-        decision=pb.DecisionRecord(
-            policy_version=int(decision.get("policy_version", 0)),
-            decision_time=timestamp(int(decision.get("decision_ms", 0))),
-            tasks_ahead=-1,
-        )
-        if decision
-        else None,
+        decision=decision_out(site, decision) if decision else None,
+    )
+
+
+def decision_out(site: str, decision: Decision) -> pb.DecisionRecord:
+    """What a hand-over was or would be based on."""
+    return pb.DecisionRecord(
+        policy=names.name(site, names.POLICY, decision.group),
+        policy_version=decision.policy_version,
+        decision_time=timestamp(decision.at_ms),
+        gate=gate_out(site, decision.gate) if decision.gate else None,
+        agents_idle=decision.idle,
+        agents_on_tasks=decision.on_tasks,
+        urgency=decision.urgency,
+        tasks_ahead=decision.ahead,
+        agent_choice=decision.agent_choice,
+        data_age=duration(decision.data_age_ms),
     )
 
 

@@ -18,6 +18,7 @@ from router.domain.model import (
 )
 from router.domain.ports import Event, Submitted
 from router.rpc import names
+from router.rpc.convert.reasons import told
 from router.rpc.convert.times import duration, timestamp
 from router.rpc.validate import (
     DAY_MS,
@@ -153,15 +154,18 @@ def lease_out(site: str, task: Task, view: int = BASIC) -> pb.Lease:
     )
 
 
-def recall_out(site: str, task: Task, reason: str = "") -> pb.Recall:
-    """The recall of a task; without a deadline where no notice runs, as for an offer that was withdrawn."""
+def recall_out(site: str, task: Task, reason: str = "", step: TaskTransition | None = None) -> pb.Recall:
+    """The recall of a task; without a deadline where no notice runs, as for an offer that was withdrawn.
+
+    ``step``: the recall itself where it is not the task's latest change.
+    """
     running = task.state is TaskState.RECALLING
     return pb.Recall(
         task=names.name(site, names.TASK, task.id),
         fence=task.fence,
         notice_deadline=timestamp(task.deadline_ms) if running else None,
-        reason=reason,
-        recall_time=timestamp(task.change_ms),
+        reason=told(step.reason if step else reason).sentence,
+        recall_time=timestamp(step.at_ms if step else task.change_ms),
     )
 
 
@@ -285,6 +289,7 @@ def work_type_out(site: str, work_type: WorkType, etag: int, paused: bool = Fals
     """A work type, every default written out."""
     return tasks_pb2.WorkType(
         name=names.name(site, names.WORK_TYPE, work_type.id),
+        display_name=work_type.display_name,
         required_skills=requirements_out(work_type.required_skills),
         urgency=urgency_out(work_type.urgency),
         service_goal=duration(work_type.service_goal_ms),
@@ -326,6 +331,7 @@ def work_type_in(id: str, message: tasks_pb2.WorkType, check: Check) -> WorkType
     return WorkType(
         id=id,
         required_skills=requirements_in(message, check),
+        display_name=check.text("display_name", message.display_name),
         urgency=urgency_in(message.urgency, check),
         service_goal_ms=_span(message, "service_goal", check, DAY_MS, 1000, _DURATION_LIMIT_MS),
         expected_handling_ms=_span(message, "expected_handling_time", check, 300_000, 1000, DAY_MS),

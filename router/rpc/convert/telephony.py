@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from router.dispatch.telephony import FeedStatus
 from router.domain.errors import RouterError
@@ -23,18 +24,21 @@ MAX_AGES = 100
 MAX_INTERVALS = 400
 MAX_EPOCH = 64
 MAX_CALLS = 1e7
-COMMAND_DEADLINE_MS = 5_000
+MAX_UNKNOWN = 100
+RESERVE_DEADLINE_MS = 5_000
 
 OUTCOMES = {outcome: pb.ReportOutcome.Value(f"REPORT_OUTCOME_{outcome.value}") for outcome in ReportOutcome}
 _ACTIONS = {CommandKind.RESERVE: pb.ACD_ACTION_RESERVE, CommandKind.RELEASE: pb.ACD_ACTION_RELEASE}
 
 
-def batch_in(message: pb.ReportRequest, source: str, epoch: str, check: Check) -> ReportBatch:
-    """A numbered report: snapshot, changes or heartbeat."""
+def batch_in(message: pb.ReportRequest, source: str, epoch: str, now_ms: int, check: Check) -> ReportBatch:
+    """A numbered report: snapshot, changes or heartbeat. ``now_ms``: the router's time, for the ACD's to relate to."""
     check.id("source", source)
     check.required_text("epoch", epoch, MAX_EPOCH)
     if message.sequence <= 0:
         check.add("sequence", f"is {message.sequence}; number the reports of an epoch from 1")
+    made_ms = check.time("report_time", message.report_time) or now_ms
+    clock = AcdClock(made_ms, now_ms - made_ms)
     kind = message.WhichOneof("report")
     agents: Sequence[pb.AgentStateReport] = ()
     queues: Sequence[pb.CallQueueReport] = ()
@@ -49,16 +53,24 @@ def batch_in(message: pb.ReportRequest, source: str, epoch: str, check: Check) -
         epoch=epoch,
         sequence=message.sequence,
         snapshot=kind == "snapshot",
-        agents=[agent_in(f"{kind}.agents[{i}]", agent, check) for i, agent in enumerate(agents)],
-        queues=[queue_in(f"{kind}.call_queues[{i}]", queue, check) for i, queue in enumerate(queues)],
+        agents=[agent_in(f"{kind}.agents[{i}]", agent, clock, check) for i, agent in enumerate(agents)],
+        queues=[queue_in(f"{kind}.call_queues[{i}]", queue, clock, check) for i, queue in enumerate(queues)],
     )
 
 
-def agent_in(field: str, report: pb.AgentStateReport, check: Check) -> AgentReport:
+class AcdClock(NamedTuple):
+    """The ACD's clock: when it made the report, and how far it is behind the router's, in milliseconds."""
+
+    made_ms: int
+    behind_ms: int
+
+
+def agent_in(field: str, report: pb.AgentStateReport, clock: AcdClock, check: Check) -> AgentReport:
     """One agent's state; it leaves at the earlier of its next break and the end of its shift."""
     state = STATES_IN.get(report.state)
     if state is None:
         check.add(f"{field}.state", "is not set or not known; give one of AgentState")
+    since_ms = check.time(f"{field}.state_time", report.state_time)
     leaves = [
         check.time(f"{field}.{name}", getattr(report, name))
         for name in ("shift_end_time", "break_start_time")
@@ -69,24 +81,28 @@ def agent_in(field: str, report: pb.AgentStateReport, check: Check) -> AgentRepo
         state=state or AgentState.OFFLINE,
         reason=check.text(f"{field}.reason", report.reason, MAX_TEXT),
         leave_ms=min(leaves, default=0),
+        since_ms=since_ms + clock.behind_ms if since_ms else 0,
     )
 
 
-def queue_in(field: str, report: pb.CallQueueReport, check: Check) -> CallQueueReport:
-    """One call queue's figures."""
+def queue_in(field: str, report: pb.CallQueueReport, clock: AcdClock, check: Check) -> CallQueueReport:
+    """One call queue's figures, its ages brought up to the time of the report."""
     within = Check(check.site, f"{field}.")
     counts = ("calls_waiting", "offered", "answered", "answered_in_target", "abandoned", "short_abandoned")
     numbers = {name: within.not_negative(name, getattr(report, name)) for name in counts}
     forecast = forecast_in(report, within)
     end_ms = within.time("window_end_time", report.window_end_time)
+    passed_ms = max(0, clock.made_ms - (within.time("figures_time", report.figures_time) or clock.made_ms))
+    oldest_ms = within.duration("oldest_wait", report.oldest_wait, 0, DAY_MS)
+    ages_ms = [
+        within.duration(f"waiting_ages[{i}]", age, 0, DAY_MS)
+        for i, age in enumerate(within.at_most("waiting_ages", report.waiting_ages, MAX_AGES))
+    ]
     result = CallQueueReport(
         id=within.id("call_queue", report.call_queue),
         group=within.id("blending_group", report.blending_group),
-        oldest_wait_ms=within.duration("oldest_wait", report.oldest_wait, 0, DAY_MS),
-        waiting_ages_ms=tuple(
-            within.duration(f"waiting_ages[{i}]", age, 0, DAY_MS)
-            for i, age in enumerate(within.at_most("waiting_ages", report.waiting_ages, MAX_AGES))
-        ),
+        oldest_wait_ms=oldest_ms + passed_ms if report.calls_waiting else 0,
+        waiting_ages_ms=tuple(age + passed_ms for age in ages_ms),
         window_start_ms=within.time("window_start_time", report.window_start_time),
         window_end_ms=end_ms or (forecast[-1].start_ms + forecast[-1].length_ms if forecast else 0),
         aht_ms=within.duration("average_handling_time", report.average_handling_time, 0, DAY_MS),
@@ -122,7 +138,10 @@ def forecast_in(report: pb.CallQueueReport, check: Check) -> tuple[ForecastInter
 def ack_out(result: ReportResult, sequence: int) -> pb.ReportResponse:
     """What became of a report."""
     ack = pb.ReportResponse.Ack(
-        sequence=sequence, outcome=OUTCOMES[result.outcome], applied_sequence=result.sequence
+        sequence=sequence,
+        outcome=OUTCOMES[result.outcome],
+        applied_sequence=result.sequence,
+        unknown_agents=result.unknown[:MAX_UNKNOWN],
     )
     return pb.ReportResponse(ack=ack)
 
@@ -137,13 +156,14 @@ def refusal_out(error: RouterError, sequence: int) -> pb.ReportResponse:
 
 
 def command_out(command: AcdCommand) -> pb.ReportResponse:
-    """A request to the ACD."""
+    """A request to the ACD. To put an agent back is never too late."""
+    ends_ms = command.at_ms + RESERVE_DEADLINE_MS if command.kind is CommandKind.RESERVE else None
     return pb.ReportResponse(
         command=pb.AcdCommand(
             command_id=command.id,
             agent=command.agent,
             action=_ACTIONS[command.kind],
-            deadline=timestamp(command.at_ms + COMMAND_DEADLINE_MS),
+            deadline=timestamp(ends_ms),
         )
     )
 
@@ -156,4 +176,6 @@ def feed_out(site: str, status: FeedStatus) -> pb.FeedStatus:
         applied_sequence=status.feed.sequence,
         stale=status.stale,
         last_report_time=timestamp(status.feed.last_ms),
+        call_queues=[names.name(site, names.CALL_QUEUE, queue) for queue in status.call_queues],
+        open_commands=status.open_commands,
     )

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from router.policies.blending.document import (
     LAW_NAMES,
     AgentChoice,
-    AutoAccept,
     FieldProblem,
     PolicyDocument,
     PolicyError,
@@ -61,12 +60,9 @@ def test_yaml_and_json_mean_the_same() -> None:
 
 
 def test_words_are_read_in_any_case() -> None:
-    document = PolicyDocument.parse(
-        "service_level_formula: ANSWERED\nagent_choice: Best_Fit\nauto_accept: none"
-    )
+    document = PolicyDocument.parse("service_level_formula: ANSWERED\nagent_choice: Best_Fit")
     assert document.service_level_formula is ServiceLevelFormula.ANSWERED
     assert document.agent_choice is AgentChoice.BEST_FIT
-    assert document.auto_accept is AutoAccept.NONE
 
 
 def test_an_unknown_field_is_refused_with_the_nearest_name() -> None:
@@ -146,7 +142,6 @@ def test_every_law_can_be_named_and_every_field_explains_itself() -> None:
         nowcast_kappa_calls=st.floats(0.0, 1e6),
         service_level_formula=st.sampled_from(ServiceLevelFormula),
         agent_choice=st.sampled_from(AgentChoice),
-        auto_accept=st.sampled_from(AutoAccept),
         recall_on_stale=st.booleans(),
         interruptions_per_agent_hour=st.integers(0, 3600),
     )
