@@ -85,8 +85,9 @@ def _solved(question: ReserveQuestion) -> Reserves:
     cost_without = idle_without if feasible else math.inf
     # A reserve beyond u_n leaves more agents idle than u_n does, so it cannot be the cheaper way.
     with_recall, cost_with = _reserve_with_recall(question, without)
-    armed = question.recall_is_fast_enough and cost_with < cost_without
-    chosen = max(1, with_recall) if armed else without
+    # Where both cost the same no calls are known yet: nobody is held back, and the first call that waits recalls.
+    armed = question.recall_is_fast_enough and cost_with <= cost_without
+    chosen = max(1, with_recall) if armed and cost_with < cost_without else without
     interruptible = min(max(chosen, question.floor), staff)
     return Reserves(
         without_recall=without,

@@ -81,8 +81,8 @@ def test_all_problems_are_told_at_once() -> None:
     [
         ("target_share: 80", "target_share", "write a number from 0.01 to 0.999"),
         ("target_share: .nan", "target_share", "write a number from 0.01 to 0.999"),
-        ("target_s: '20'", "target_s", "write a number from 1 to 3600"),
-        ("target_s: true", "target_s", "write a number from 1 to 3600"),
+        ("target_s: '20'", "target_s", "write a number from 0.01 to 3600"),
+        ("target_s: true", "target_s", "write a number from 0.01 to 3600"),
         ("nowcast_kappa_calls: .inf", "nowcast_kappa_calls", "write a number from 0 to 1e+06"),
         ("hysteresis_agents: 1.5", "hysteresis_agents", "write a whole number from 0 to 1e+06"),
         ("reserve_min: -1", "reserve_min", "write a whole number from 0 to 1e+06"),

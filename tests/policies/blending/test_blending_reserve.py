@@ -137,9 +137,10 @@ def test_under_overload_all_are_held_back_and_recall_is_armed() -> None:
     assert not answer.feasible
 
 
-def test_without_calls_nobody_is_held_back() -> None:
+def test_without_calls_nobody_is_held_back_but_the_first_one_may_recall() -> None:
     answer = reserves(question(30, 0.0))
     assert answer.interruptible == answer.firm == 0
+    assert answer.armed
 
 
 def test_the_floor_of_the_policy_holds_and_never_exceeds_the_staff() -> None:
