@@ -126,6 +126,7 @@ class Matcher:
     async def _ask(self, agents: Sequence[Agent], rules: PassRules) -> None:
         """Claim for the agents in order, a few at a time, until the room is used or the group is refused."""
         room, waiting, told_all = rules.room, list(agents), True
+        began = self._tick
         while room > 0 and waiting:
             batch, waiting = self._next_batch(waiting, min(room, _AT_ONCE))
             if not batch:
@@ -137,7 +138,8 @@ class Matcher:
             if any(claim.reason in _GROUP_WIDE for claim in claims):
                 return
             told_all = told_all and all(claim.reason in (None, NoTask.NO_TASK) for claim in claims)
-        if room > 0 and told_all:
+        # What arrived meanwhile may have come after the last claim looked.
+        if room > 0 and told_all and self._tick == began:
             self._arrived.clear()
 
     def _next_batch(self, agents: list[Agent], size: int) -> tuple[list[tuple[Agent, str]], list[Agent]]:
@@ -167,6 +169,8 @@ class Matcher:
             id = agent.profile.id
             if claim.task and shelf:
                 self._arrived[shelf] = max(0, self._arrived.get(shelf, 0) - 1)
+            if claim.task and agent.profile.capacity > 1:
+                self._idle_read = None  # it may stay in the idle index, and then no hint tells of it
             if claim.reason is NoTask.NO_TASK:
                 self._nothing_for[id] = (tick, self._clock.monotonic())
             elif claim.reason not in _GROUP_WIDE:

@@ -232,3 +232,13 @@ async def test_a_task_that_nobody_answers_for_is_offered_to_the_next(office: Flo
     offer = (await desks[other].expect(Offered)).offer
     assert offer.fence > declined.fence
     await desks[other].session.complete(await desks[other].session.accept(offer))
+
+
+async def test_work_that_comes_while_desks_sit_down_does_not_wait_for_a_poll(floor: Floor) -> None:
+    await floor.work_type()
+    names = [f"agent{i}" for i in range(30)]
+    await floor.hire(*names)
+    for name in names:
+        desk, _ = await asyncio.gather(floor.desk(name), floor.submit())
+        # Well below the time after which the router asks everybody again because a hint may have been lost.
+        await desk.session.accept((await desk.expect(Offered, timeout_s=8)).offer)

@@ -233,3 +233,46 @@ async def test_no_agent_acts_as_or_sees_another(world, name):
     ):
         code, _, _ = await refused(world.agents(method, request))
         assert code is grpc.StatusCode.NOT_FOUND, method
+
+
+async def test_a_pull_is_repeated_with_its_request_id(world):
+    await world.furnish()
+    await world.submit()
+    await world.submit()
+    request = agents_pb2.GetNextTaskRequest(request_id=str(uuid.uuid4()))
+    first = await world.agents("GetNextTask", request)
+    assert await world.agents("GetNextTask", request) == first
+    request.request_id = str(uuid.uuid4())
+    assert (await world.agents("GetNextTask", request)).reason == agents_pb2.NO_TASK_REASON_NO_CAPACITY
+
+
+async def test_what_the_session_refuses_names_the_live_hand_over(world):
+    await world.furnish("alice", "bea")
+    lease = await world.submit() and (await world.agents("GetNextTask", agents_pb2.GetNextTaskRequest())).lease
+    request = supervision_pb2.ReassignTaskRequest(
+        name=lease.task.name, agent="sites/default/agents/bea", force=True
+    )
+    await world.boss("ReassignTask", request)
+    taken = await world.agents("GetNextTask", agents_pb2.GetNextTaskRequest(), id="bea")
+    late = agents_pb2.CompleteTaskRequest(name=lease.task.name, fence=lease.fence)
+    code, info, _ = await refused(world.agents("CompleteTask", late))
+    assert (code, info.reason) == (grpc.StatusCode.ABORTED, "SUPERSEDED")
+    assert info.metadata == {"state": "ACTIVE", "holder": "bea", "current_fence": str(taken.lease.fence)}
+
+
+async def test_a_supervisors_hand_is_told_as_such_to_who_accepts_by_itself(world):
+    await world.furnish()
+    profile = common_pb2.Agent(name="sites/default/agents/alice", auto_accept=True)
+    await world.agents("UpdateAgent", agents_pb2.UpdateAgentRequest(agent=profile), role="supervisor", id="bob")
+    stream, _ = await opened(world, ready=True)
+    await world.submit()
+    assert (await until(stream, "task_forced")).reason == "AUTO_ACCEPT"
+    await stream.write(Q(correlation_id="1", ready=Q.Ready(ready=True)))
+    await until(stream, "result")
+    held = (await world.agents("Heartbeat", agents_pb2.HeartbeatRequest())).held_tasks[0].task
+    shown = await world.tasks("GetTask", tasks_pb2.GetTaskRequest(name=held))
+    done = agents_pb2.CompleteTaskRequest(name=held, fence=shown.fence)
+    await world.agents("CompleteTask", done)
+    task = await world.submit(schedule_time=timestamp_pb2.Timestamp(seconds=4_000_000_000))
+    await world.tasks("CancelTask", tasks_pb2.CancelTaskRequest(name=task.name))
+    stream.cancel()
