@@ -16,7 +16,8 @@ from clients.errors import ApiError
 from clients.reporter import CommandRefusedError, TelephonyReporter
 from clients.streams import settle
 from clients.values import duration, seconds, timestamp
-from router.cli.common import ACD, UserError, common, describe, fail, run
+from router.cli.common import ACD, UserError, common, describe, run
+from router.cli.failing import fail
 from router.cli.inputs import span_s
 from router.cli.lines import Lines
 from router.cli.output import say

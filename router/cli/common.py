@@ -9,13 +9,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from clients.channel import DEFAULT_ADDRESS, Connection, Tls
 from clients.errors import ApiError, UnauthenticatedError, UnavailableError
+from router.cli.failing import fail
 
 AGENT, ACD, SUBMITTER, SUPERVISOR = "agent", "acd", "submitter", "supervisor"
 
@@ -130,12 +131,6 @@ def guarded(work: Callable[[], None]) -> None:
     except BrokenPipeError:
         # The reader of our output has had enough (`workrouter tasks list | head`): no reason to complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def fail(text: str) -> NoReturn:
-    """Print one line on standard error and end with code 1."""
-    typer.secho(f"error: {text}", err=True, fg=typer.colors.RED if sys.stderr.isatty() else None)
-    raise typer.Exit(1)
 
 
 def describe(error: ApiError) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from router.cli.common import fail
+from router.cli.failing import fail
 
 
 def serve(
@@ -90,3 +90,20 @@ def demo(ctx: typer.Context) -> None:
     from demo.main import run
 
     raise typer.Exit(run(ctx.args))
+
+
+alone = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+"""`workrouter serve` without the other commands, which load much that a router does not need."""
+
+
+@alone.callback()
+def _only() -> None:
+    """Keep `serve` a command of `workrouter`."""
+
+
+alone.command()(serve)

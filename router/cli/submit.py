@@ -18,7 +18,8 @@ from clients.channel import Connection
 from clients.names import short
 from clients.submissions import Submission, Submitted
 from clients.submitter import Submitter
-from router.cli.common import SUBMITTER, UserError, describe, fail, run
+from router.cli.common import SUBMITTER, UserError, describe, run
+from router.cli.failing import fail
 from router.cli.inputs import label, lines_of_json, message, open_text, words
 from router.cli.output import console, note, say
 from router.v1 import common_pb2

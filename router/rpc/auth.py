@@ -1,4 +1,7 @@
-"""Who calls, and may they? Bearer tokens, client certificates, and one table of methods and roles."""
+"""Who calls, and may they? Bearer tokens, client certificates, and one table of methods and roles.
+
+The libraries that read tokens and keys are loaded with the first key: a router that takes none starts without them.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from router.config import ConfigError, Settings
 from router.dispatch.caller import ACD, AGENT, ROLES, SUBMITTER, SUPERVISOR, Caller
@@ -191,6 +189,8 @@ class Authenticator:
     def _verify(self, token: str) -> Identity:
         if self._keys is None:
             raise _refused("this router does not take tokens")
+        import jwt
+
         try:
             key, algorithm = self._keys.for_token(token)
             claims = jwt.decode(
@@ -227,11 +227,15 @@ class KeySet:
         """The key that the token names, or the only one. Raises KeyError."""
         if len(self.keys) == 1:
             return next(iter(self.keys.values()))
+        import jwt
+
         return self.keys[jwt.get_unverified_header(token)["kid"]]
 
     @classmethod
     def load(cls, path: Path) -> KeySet:
         """Read a PEM public key, a JWKS or a shared secret. Raises ConfigError."""
+        import jwt
+
         text = path.read_bytes().strip()
         try:
             if text.startswith(b"-----BEGIN"):
@@ -274,6 +278,10 @@ def _public_key(pem: bytes) -> tuple[Any, str]:
         raise ValueError("it is a private key; give the public one")
     if b"CERTIFICATE" in pem:
         raise ValueError("it is a certificate; give its public key: openssl x509 -pubkey -noout")
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
     key = serialization.load_pem_public_key(pem)
     if isinstance(key, RSAPublicKey):
         return key, "RS256"
@@ -283,6 +291,8 @@ def _public_key(pem: bytes) -> tuple[Any, str]:
 
 
 def _json_keys(text: bytes) -> dict[str, tuple[Any, str]]:
+    import jwt
+
     keys = {}
     for entry in json.loads(text)["keys"]:
         key = jwt.PyJWK(entry)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped, unused-ignore]
-from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped, unused-ignore]
 
 from router.config import ConfigError, Settings
 from router.dispatch.router import Router
@@ -125,6 +124,8 @@ class Server:
         supervision_pb2_grpc.add_SupervisionServiceServicer_to_server(SupervisionService(router), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.reflection:
+            from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped, unused-ignore]
+
             reflection.enable_server_reflection(
                 [*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server
             )

@@ -13,7 +13,6 @@ from redis.exceptions import RedisError
 
 from router.domain.ports import Clock, Store
 from router.state.embedded import AppendFsync, EmbeddedStore
-from router.state.memory.store import MemoryStore
 from router.state.redis import RedisStore
 from router.state.redis.client import Connections, as_store_error
 from router.state.redis_guard import check_store
@@ -59,6 +58,8 @@ async def opened(place: Place, clock: Clock) -> AsyncIterator[Store]:
     Raises ``StoreUnavailable`` when it does not answer and ``UnfitStoreError`` when it might lose work.
     """
     if place.url == MEMORY_URL:
+        from router.state.memory.store import MemoryStore
+
         store: Store = MemoryStore(clock)
     else:
         await _check(place.url)

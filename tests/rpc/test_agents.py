@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 
 import grpc
 import pytest
@@ -248,7 +249,8 @@ async def test_a_pull_is_repeated_with_its_request_id(world):
 
 async def test_what_the_session_refuses_names_the_live_hand_over(world):
     await world.furnish("alice", "bea")
-    lease = await world.submit() and (await world.agents("GetNextTask", agents_pb2.GetNextTaskRequest())).lease
+    await world.submit()
+    lease = (await world.agents("GetNextTask", agents_pb2.GetNextTaskRequest())).lease
     request = supervision_pb2.ReassignTaskRequest(
         name=lease.task.name, agent="sites/default/agents/bea", force=True
     )
@@ -261,18 +263,19 @@ async def test_what_the_session_refuses_names_the_live_hand_over(world):
 
 
 async def test_a_supervisors_hand_is_told_as_such_to_who_accepts_by_itself(world):
-    await world.furnish()
+    await world.furnish("alice", "bea")
     profile = common_pb2.Agent(name="sites/default/agents/alice", auto_accept=True)
-    await world.agents("UpdateAgent", agents_pb2.UpdateAgentRequest(agent=profile), role="supervisor", id="bob")
-    stream, _ = await opened(world, ready=True)
+    await world.agents(
+        "UpdateAgent", agents_pb2.UpdateAgentRequest(agent=profile), role="supervisor", id="bob"
+    )
+    stream, _ = await opened(world)
+    task = await world.submit(preferred_agent="sites/default/agents/bea")
+    request = supervision_pb2.ReassignTaskRequest(name=task.name, agent=profile.name)
+    await world.boss("ReassignTask", request)
+    forced = await until(stream, "task_forced")
+    assert (forced.lease.task.name, forced.reason) == (task.name, "ASSIGNED")
+    done = agents_pb2.CompleteTaskRequest(name=task.name, fence=forced.lease.fence)
+    await world.agents("CompleteTask", done)
     await world.submit()
     assert (await until(stream, "task_forced")).reason == "AUTO_ACCEPT"
-    await stream.write(Q(correlation_id="1", ready=Q.Ready(ready=True)))
-    await until(stream, "result")
-    held = (await world.agents("Heartbeat", agents_pb2.HeartbeatRequest())).held_tasks[0].task
-    shown = await world.tasks("GetTask", tasks_pb2.GetTaskRequest(name=held))
-    done = agents_pb2.CompleteTaskRequest(name=held, fence=shown.fence)
-    await world.agents("CompleteTask", done)
-    task = await world.submit(schedule_time=timestamp_pb2.Timestamp(seconds=4_000_000_000))
-    await world.tasks("CancelTask", tasks_pb2.CancelTaskRequest(name=task.name))
     stream.cancel()

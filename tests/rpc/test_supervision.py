@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc
 
-from router.v1 import common_pb2, supervision_pb2
+from router.v1 import agents_pb2, common_pb2, supervision_pb2, tasks_pb2
 from tests.rpc.refusals import refused
 
 POLICY = "sites/default/policies/cards"
@@ -121,3 +121,74 @@ async def test_a_priority_is_changed_and_a_task_reassigned(world):
     assert (code, info.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
     request = supervision_pb2.ReassignTaskRequest(name=task.name, agent="sites/default/agents/alice")
     assert (await world.boss("ReassignTask", request)).preferred_agent == "sites/default/agents/alice"
+
+
+async def test_a_pause_is_told_with_who_and_why(world):
+    await world.furnish()
+    await world.submit()
+    name = "sites/default/workTypes/claims"
+    paused = await world.boss("PauseQueue", supervision_pb2.PauseQueueRequest(name=name, reason="host down"))
+    assert [q.pause_reason for q in paused.queues] == ["host down (supervisor:bob)"]
+    listed = await world.boss("ListQueues", supervision_pb2.ListQueuesRequest())
+    assert [(q.paused, q.pause_reason) for q in listed.queues] == [(True, "host down (supervisor:bob)")]
+    kind = await world.tasks("GetWorkType", tasks_pb2.GetWorkTypeRequest(name=name))
+    kinds = await world.tasks("ListWorkTypes", tasks_pb2.ListWorkTypesRequest())
+    assert (kind.paused, [k.paused for k in kinds.work_types]) == (True, [True])
+    queue = listed.queues[0].name
+    await world.boss("ResumeQueue", supervision_pb2.ResumeQueueRequest(name=name))
+    await world.boss("PauseQueue", supervision_pb2.PauseQueueRequest(name=queue))
+    listed = await world.boss("ListQueues", supervision_pb2.ListQueuesRequest())
+    assert [q.pause_reason for q in listed.queues] == ["by supervisor:bob"]
+
+
+async def test_an_agent_is_explained_for_a_task_with_what_the_decision_rests_on(world):
+    await world.furnish()
+    task = await world.submit(priority=70)
+    request = supervision_pb2.ExplainAgentRequest(name="sites/default/agents/alice", task=task.name)
+    found = await world.boss("ExplainAgent", request)
+    assert found.task == task.name
+    assert found.explanation.verdict == supervision_pb2.VERDICT_NOT_CONNECTED
+    assert found.no_task_reason == agents_pb2.NO_TASK_REASON_UNSPECIFIED
+    decision = found.explanation.decision
+    assert round(decision.urgency) == 700
+    assert (decision.tasks_ahead, decision.agent_choice) == (0, "longest_idle")
+    assert not decision.HasField("gate")
+
+
+async def test_the_reasons_of_a_supervisor_are_in_the_history(world):
+    await world.furnish()
+    task = await world.submit()
+    request = supervision_pb2.ReprioritizeTaskRequest(name=task.name, priority=99, reason="he called again")
+    await world.boss("ReprioritizeTask", request)
+    alice = "sites/default/agents/alice"
+    await world.boss(
+        "ReassignTask", supervision_pb2.ReassignTaskRequest(name=task.name, agent=alice, reason="knows him")
+    )
+    seen = await world.tasks(
+        "GetTask", tasks_pb2.GetTaskRequest(name=task.name, view=common_pb2.TASK_VIEW_FULL)
+    )
+    assert [(step.actor, step.reason) for step in seen.history[1:]] == [
+        ("supervisor:bob", "he called again"),
+        ("supervisor:bob", "knows him"),
+    ]
+
+
+async def test_a_recall_says_whom_it_did_not_reach_and_why(world):
+    await world.furnish()
+    policy = supervision_pb2.Policy(name=POLICY, document="target_share: 0.9\n")
+    await world.boss("UpdatePolicy", supervision_pb2.UpdatePolicyRequest(policy=policy))
+    request = supervision_pb2.RecallAgentsRequest(blending_group=GROUP, count=2)
+    answer = await world.boss("RecallAgents", request)
+    assert [(no.agent, no.reason) for no in answer.not_recalled] == [("", "NOBODY_LEFT")]
+    names = supervision_pb2.AgentSelection(names=["sites/default/agents/alice"])
+    request = supervision_pb2.RecallAgentsRequest(blending_group=GROUP, agents=names)
+    answer = await world.boss("RecallAgents", request)
+    assert [(no.reason, no.detail) for no in answer.not_recalled] == [
+        ("NOT_IN_GROUP", "Agent alice is not in group cards.")
+    ]
+
+
+async def test_figures_of_a_group_that_is_none_are_not_found(world):
+    request = supervision_pb2.GetFiguresRequest(blending_groups=[GROUP])
+    code, _, _ = await refused(world.boss("GetFigures", request))
+    assert code is grpc.StatusCode.NOT_FOUND

@@ -230,3 +230,38 @@ async def test_a_create_is_repeatable_with_a_request_id(world):
     request.agent.capacity = 3
     code, _, _ = await refused(world.agents("CreateAgent", request, role="supervisor"))
     assert code is grpc.StatusCode.ALREADY_EXISTS
+
+
+async def test_a_batch_may_name_its_tasks(world):
+    await world.furnish()
+    requests = [
+        tasks_pb2.SubmitTaskRequest(task=common_pb2.Task(work_type="claims"), task_id=id)
+        for id in ("a", "", "a")
+    ]
+    answer = await world.tasks("BatchSubmitTasks", tasks_pb2.BatchSubmitTasksRequest(requests=requests))
+    assert [r.status.code for r in answer.results] == [0, 0, 6]
+    assert answer.results[0].name == "sites/default/tasks/a"
+
+
+async def test_a_work_type_keeps_its_name_for_screens(world):
+    work_type = tasks_pb2.WorkType(display_name="Schadenfälle")
+    request = tasks_pb2.CreateWorkTypeRequest(work_type_id="claims", work_type=work_type)
+    assert (await world.tasks("CreateWorkType", request)).display_name == "Schadenfälle"
+    name = "sites/default/workTypes/claims"
+    change = tasks_pb2.WorkType(name=name, guidance="read it")
+    await world.tasks("UpdateWorkType", tasks_pb2.UpdateWorkTypeRequest(work_type=change))
+    seen = await world.tasks("GetWorkType", tasks_pb2.GetWorkTypeRequest(name=name))
+    assert (seen.display_name, seen.guidance) == ("Schadenfälle", "read it")
+
+
+@pytest.mark.parametrize(
+    ("token", "code"),
+    [("yesterday", grpc.StatusCode.INVALID_ARGUMENT), ("5-0", grpc.StatusCode.OUT_OF_RANGE)],
+)
+async def test_a_watch_refuses_a_token_that_it_cannot_go_on_from(world, token, code):
+    from router.v1 import tasks_pb2_grpc
+
+    stub = tasks_pb2_grpc.TaskServiceStub(world.channel)
+    request = tasks_pb2.WatchTasksRequest(resume_token=token)
+    watch = stub.WatchTasks(request, metadata=world.token("submitter", "erp"))
+    assert (await refused(watch.read()))[0] is code

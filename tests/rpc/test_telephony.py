@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import grpc
 from google.protobuf import duration_pb2, timestamp_pb2
 
+from router.domain.model import AcdCommand, CommandKind
 from router.v1 import agents_pb2, common_pb2, telephony_pb2
 from tests.rpc.refusals import refused
 
@@ -89,3 +91,50 @@ async def test_a_newer_stream_of_the_source_ends_the_older(world):
     code, info, _ = await refused(told(older))
     assert (code, info.reason) == (grpc.StatusCode.ABORTED, "FEED_REPLACED")
     newer.cancel()
+
+
+async def test_agents_without_a_profile_are_named(world):
+    await world.furnish()
+    stream = world.report()
+    agents = [at_work("alice"), at_work("alcie")]
+    await stream.write(R(epoch="1", sequence=1, snapshot=R.Snapshot(agents=agents)))
+    ack = (await told(stream)).ack
+    assert (ack.outcome, list(ack.unknown_agents)) == (telephony_pb2.REPORT_OUTCOME_APPLIED, ["alcie"])
+    stream.cancel()
+
+
+async def test_a_state_counts_from_when_it_began_whatever_the_acds_clock_says(world):
+    await world.furnish()
+    stream = world.report()
+    agent = at_work()
+    agent.state_time.seconds = 1_000_000
+    report = R(epoch="1", sequence=1, snapshot=R.Snapshot(agents=[agent]))
+    report.report_time.seconds = 1_000_090
+    await stream.write(report)
+    await told(stream)
+    seen = await world.agents(
+        "GetAgent", agents_pb2.GetAgentRequest(name="sites/default/agents/alice"), role="supervisor", id="bob"
+    )
+    now_ms = world.app.router.clock.now_ms()
+    assert 90_000 <= now_ms - seen.state_time.ToMilliseconds() < 95_000
+    stream.cancel()
+
+
+async def test_a_feed_tells_its_queues_and_what_it_owes(world):
+    await world.furnish()
+    stream = world.report()
+    queues = [telephony_pb2.CallQueueReport(call_queue=name, blending_group="cards") for name in ("b", "a")]
+    await stream.write(R(epoch="1", sequence=1, snapshot=R.Snapshot(call_queues=queues)))
+    await told(stream)
+    order = AcdCommand("c1", CommandKind.RESERVE, "alice", "pbx", "t1", 1, world.app.router.clock.now_ms())
+    await world.app.store.put_command("default", order)
+    command = (await told(stream)).command
+    assert command.deadline.ToMilliseconds() > order.at_ms
+    feed = await world.acd(
+        "GetFeedStatus", telephony_pb2.GetFeedStatusRequest(name="sites/default/feeds/pbx")
+    )
+    assert list(feed.call_queues) == ["sites/default/callQueues/a", "sites/default/callQueues/b"]
+    assert feed.open_commands == 1
+    await world.app.store.put_command("default", replace(order, id="c2", kind=CommandKind.RELEASE))
+    assert not (await told(stream)).command.HasField("deadline")
+    stream.cancel()

@@ -10,12 +10,10 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, NamedTuple
-
-import yaml
 
 from router.policies.blending.service_level import ServiceLevelFormula
 
@@ -169,8 +167,9 @@ class PolicyDocument:
 
     def to_yaml(self) -> str:
         """The whole document; parsing it gives an equal one."""
-        text: str = yaml.safe_dump(self.to_mapping(), sort_keys=False, allow_unicode=True)
-        return text
+        from router.policies.blending.yaml_text import written
+
+        return written(self.to_mapping())
 
     def is_stale(self, feed_age_s: float | None) -> bool:
         """Whether a telephony feed of this age is too old to decide on; None and no number are."""
@@ -183,22 +182,16 @@ def diff(before: PolicyDocument, after: PolicyDocument) -> tuple[FieldChange, ..
     return tuple(FieldChange(name, old, new) for name, old, new in pairs if old != new)
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML keeps the last of two equal keys without a word; a policy must not."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        names = [str(self.construct_object(key, deep=True)) for key, _ in node.value]
-        _refuse_repeated(names)
-        return super().construct_mapping(node, deep)
-
-
 def _load(text: str) -> Mapping[str, Any]:
     try:
         if text.lstrip().startswith("{"):
             values = json.loads(text, object_pairs_hook=_unique_pairs)
         else:
-            values = yaml.load(text, Loader=_UniqueKeys)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+            # The library is loaded with the first document: a router whose groups have none starts without it.
+            from router.policies.blending.yaml_text import read
+
+            values = read(text, _refuse_repeated)
+    except (ValueError, RecursionError) as error:
         if isinstance(error, PolicyError):
             raise
         problem = f"the text is neither YAML nor JSON ({' '.join(str(error).split())})"

@@ -91,7 +91,8 @@ def forecast_rate(forecast: Sequence[ForecastInterval], at_ms: int) -> float:
 
 
 def _came_since(before: int, now: int) -> int:
-    return now - before if now >= before else max(now, 0)
+    """New calls between two totals. A total that fell was counted anew, from when is not known: believe none."""
+    return max(0, now - before)
 
 
 def _covered_share(forecast: Sequence[ForecastInterval], begin_ms: int, end_ms: int) -> float:

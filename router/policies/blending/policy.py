@@ -11,9 +11,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from router.policies.blending.chain import Chain
 from router.policies.blending.document import PolicyDocument
 from router.policies.blending.model import Candidate, GateDecision, RecallPlan, Snapshot
 from router.policies.blending.nowcast import (
@@ -25,8 +24,10 @@ from router.policies.blending.nowcast import (
     start,
 )
 from router.policies.blending.recall import plan_recalls
-from router.policies.blending.reserve import ReserveQuestion, Reserves, reserves
 from router.policies.blending.service_level import Resolved, required_to_go, resolved
+
+if TYPE_CHECKING:
+    from router.policies.blending.reserve import ReserveQuestion, Reserves
 
 _SHORTEST_S = 0.1
 _LONGEST_S = 7 * 86_400.0
@@ -209,14 +210,19 @@ class ServiceLevelToGo(_Law):
     """The default law: keep the reserve that the rest of the window needs, or a smaller one with recall."""
 
     def _decide(self, snapshot: Snapshot, figures: Figures) -> GateDecision:
-        question = self._question(snapshot, figures)
-        answer = reserves(question)
+        # Loaded with the first decision: numpy takes a tenth of a second, for which no start of a router should wait.
+        from router.policies.blending.reserve import reserves
+
+        answer = reserves(self._question(snapshot, figures))
         extra = self._hysteresis(snapshot)
         age = self._recall_age(figures.reaction_s) if answer.armed else None
         told = _told_reserves(answer, extra)
         return self._gate(snapshot, figures, answer.interruptible + extra, answer.firm + extra, age, told)
 
     def _question(self, snapshot: Snapshot, figures: Figures) -> ReserveQuestion:
+        from router.policies.blending.chain import Chain
+        from router.policies.blending.reserve import ReserveQuestion
+
         document = self._document
         return ReserveQuestion(
             chain=Chain(figures.rate_per_s, figures.aht_s, figures.task_s, snapshot.logged_in),

@@ -66,11 +66,12 @@ def end_holding(tx: Transition, task: str) -> str:
     holder["on"] = " ".join(left)
     if not left:
         holder["is"] = tx.now
-        _release_agent(tx, agent, holder, task, record.get("f", 0))
+        release_agent(tx, agent, holder, task, record.get("f", 0))
     return str(agent)
 
 
-def _release_agent(tx: Transition, agent: str, holder: Record, task: str, fence: int) -> None:
+def release_agent(tx: Transition, agent: str, holder: Record, task: str, fence: int) -> None:
+    """Ask the ACD to put an agent back into the call distribution, if it was taken out for us."""
     gate = tx.site.gates.get(holder.get("gr", ""), {})
     standing = tx.site.commands.get(agent, {}).get("kind") == CommandKind.RESERVE
     if gate.get("ac") and (standing or holder["st"] == AgentState.RESERVED):

@@ -111,6 +111,9 @@ class Report:
         if record.get("ss"):
             self.tx.tell_agent_worker(record.get("wk", ""), agent)
         self._interrupt(record, state, notice_ms)
+        if state is AgentState.RESERVED and not record.get("on"):
+            # Taken out of the call distribution for a task that has gone meanwhile: put back at once.
+            holding.release_agent(self.tx, agent, record, "", 0)
         if state is AgentState.OFFLINE:
             self.tx.site.commands.pop(agent, None)
 

@@ -99,9 +99,10 @@ def test_a_gap_between_looks_counts_calls_and_forecast_alike() -> None:
     assert after.ratio(200.0) == pytest.approx(1.0)
 
 
-def test_a_counter_that_starts_over_counts_from_zero_and_a_clock_that_steps_back_changes_nothing() -> None:
+def test_a_counter_that_starts_over_counts_from_there_and_a_clock_that_steps_back_changes_nothing() -> None:
     past = Nowcast(60_000, 500, 0.0, 0.0, 0.0, 0.0)
-    assert advance(past, look(90_000, 7), 1800.0).calls == pytest.approx(7.0)
+    assert advance(past, look(90_000, 7), 1800.0).calls == 0.0
+    assert advance(advance(past, look(90_000, 7), 1e9), look(91_000, 9), 1e9).calls == pytest.approx(2.0)
     assert advance(past, look(30_000, 600), 1800.0) is past
 
 

@@ -118,6 +118,16 @@ async def test_after_the_last_task_the_agent_is_put_back(stage: Stage) -> None:
     assert await standing(stage) == []
 
 
+async def test_an_agent_whose_task_went_before_it_was_reported_as_reserved_is_put_back(stage: Stage) -> None:
+    await hidden_offer(stage)
+    shown = await answer(stage)
+    assert shown is not None
+    await stage.store.decline(stage.site, "t1", "ann", shown.fence, "no", now_ms=stage.now)
+    assert await standing(stage) == []
+    await stage.report({"ann": AgentState.RESERVED})
+    assert [command.kind for command in await standing(stage)] == [CommandKind.RELEASE]
+
+
 async def test_an_offer_that_ends_before_the_acd_answered_is_released_too(stage: Stage) -> None:
     task = await hidden_offer(stage)
     change = await stage.store.rescind(stage.site, "t1", task.fence, "calls", "router", now_ms=stage.now)

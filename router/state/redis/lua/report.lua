@@ -71,6 +71,8 @@ local function enter(id, a, state, since)
   if a.gr then groups[a.gr] = true end
   tell_worker(id, a, {k = 'agent'})
   interrupt(a)
+  -- Taken out of the call distribution for a task that has gone meanwhile: put back at once.
+  if state == 'RESERVED' and not a.on then release_agent(id, a, nil, {}) end
   if state == 'OFFLINE' and standing_command(id) then U.command[id] = false end
 end
 
