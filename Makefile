@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format proto breaking clean
+.PHONY: help demo test figures lint format proto breaking clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -25,6 +25,9 @@ demo: $(VENV)/.stamp-run ## a simulated contact center on a real day of calls (D
 
 test: $(VENV)/.stamp-dev ## every test, on the real store (PYTEST_ARGS="-k fence")
 	@$(PY) -m pytest $(PYTEST_ARGS)
+
+figures: $(VENV)/.stamp-dev ## latency beside a bare gRPC echo, two minutes (docs/benchmarks/first.md)
+	@$(PY) -m loadtests.first_figures
 
 lint: $(VENV)/.stamp-dev $(BUF) ## ruff, mypy, layers, buf lint and breaking, stubs up to date
 	$(VENV)/bin/ruff check .

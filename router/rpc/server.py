@@ -108,6 +108,7 @@ class Server:
         self._health = health.aio.HealthServicer()
         self._probing: asyncio.Task[None] | None = None
         self.port = 0
+        self._started = False
         edge = Edge(Authenticator(settings), self._drain, settings.call_timeout_s, LONGER_S)
         self._server = grpc.aio.server(interceptors=[*outer, edge], options=options(share_port))
         self._add_services()
@@ -144,6 +145,7 @@ class Server:
             text = f"cannot listen on {address}: it is taken, or no address of this machine; choose another"
             raise ConfigError([("listen", text)]) from None
         await self._server.start()
+        self._started = True
         await self._probe()
         self._probing = asyncio.create_task(self._keep_probing())
 
@@ -157,6 +159,8 @@ class Server:
         if self._probing:
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)
+        if not self._started:  # grpc.aio waits for ever for the end of a server that never began
+            return
         await self._server.stop(self._settings.drain_s + 1.0 if self._drain.begun.is_set() else None)
 
     # -- health ----------------------------------------------------------------------------------------

@@ -136,7 +136,9 @@ async def test_work_types_and_agents(fake: FakeRouter) -> None:
 async def test_a_desktop_in_a_pipe(fake: FakeRouter) -> None:
     lines = "accept\nsave half done\nwait recall\nrelease nearly done\nstatus\nnext\nnonsense\nquit\n"
     running = asyncio.create_task(run(fake, "desktop", "alice", text=lines))
-    await wait_until(lambda: fake.agents.sessions and "hello" in fake.agents.session.kinds(), "the session", 15)
+    await wait_until(
+        lambda: fake.agents.sessions and "hello" in fake.agents.session.kinds(), "the session", 15
+    )
     # A line waits for what it needs: the offer comes only now.
     fake.agents.session.say(offer_made=Response.OfferMade(offer=offer("c1", 3)))
     await wait_until(lambda: "checkpoint" in fake.agents.session.kinds(), "the save", 15)

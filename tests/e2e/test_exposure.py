@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import socket
 import time
 from pathlib import Path
 
@@ -75,6 +76,15 @@ def test_it_does_not_expose_itself(tmp_path: Path, options: tuple[str, ...], nam
         assert word in said
     assert "Traceback" not in said
     assert not (tmp_path / "d").exists(), "nothing is opened before the settings are checked"
+
+
+def test_an_address_that_is_taken_ends_the_start_with_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        code, said = refusal(tmp_path / "run", "--listen", address, "--data-dir", str(tmp_path / "d"))
+    assert code == 1
+    assert f"cannot listen on {address}" in " ".join(said.split())
+    assert "Traceback" not in said
 
 
 async def test_with_tls_and_tokens_it_serves_the_world(tmp_path: Path) -> None:
