@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from router.config import ConfigError, Settings
+from router.domain.errors import RouterError
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 """Before a worker that died is started again; the pause doubles until one has lived for HEALTHY_S."""
@@ -192,8 +193,8 @@ def run_worker(settings: Settings, speaker: Connection) -> None:
     log_to_stderr(settings)
     try:
         run(_work(settings, speaker))
-    except (RuntimeError, ValueError) as error:
-        sys.stderr.write(f"{error}\n")
+    except (RuntimeError, ValueError, RouterError) as error:
+        sys.stderr.write(f"error: {error}\n")
         sys.exit(1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -70,10 +71,12 @@ def serve(
     --tls-cert ... --tls-key ... --jwt-key ... SIGTERM or Ctrl-C drains it; nothing held is lost.
     """
     given = {name: value for name, value in locals().items() if value is not None}
+    # gRPC's core writes lines of its own about what we tell in one: an address that is taken, a key that does not fit.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from router.app import StartFailedError, StoreLostError
     from router.app import serve as serve_router
     from router.config import ConfigError, Settings
-    from router.domain.errors import RouterError
+    from router.domain.errors import RouterError, StoreUnavailable
     from router.state.embedded import EmbeddedStoreError
     from router.state.redis_guard import UnfitStoreError
 
@@ -81,8 +84,14 @@ def serve(
         serve_router(Settings(**given))
     except ConfigError as error:
         fail("; ".join(f"--{option.replace('_', '-')}: {text}" for option, text in error.problems))
+    except StoreUnavailable as error:
+        fail(f"{_one_line(error).rstrip('.')}: start it, or name another with --redis-url")
     except (StartFailedError, StoreLostError, RouterError, EmbeddedStoreError, UnfitStoreError) as error:
-        fail(str(error))
+        fail(_one_line(error))
+
+
+def _one_line(error: Exception) -> str:
+    return " | ".join(line.strip() for line in str(error).splitlines())
 
 
 def demo(ctx: typer.Context) -> None:

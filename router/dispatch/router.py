@@ -26,6 +26,7 @@ from router.dispatch.tasks import Tasks
 from router.dispatch.telephony import Telephony
 from router.dispatch.work_types import KIND as WORK_TYPE
 from router.dispatch.work_types import WorkTypes
+from router.domain.endings import cancelled
 from router.domain.errors import RouterError
 from router.domain.model import Task
 from router.domain.ports import Clock, Hint, Ids, Store
@@ -96,10 +97,7 @@ class Router:
         """End the loops. What this process led is taken over when its leases end."""
         self.draining = True
         self._stop_listening()
-        running = list(self._running)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await cancelled(self._running)
 
     async def _conduct(self) -> None:
         """See that every site has its upkeep and every blending group its controller."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 from collections.abc import Sequence
 
 import grpc
@@ -81,14 +82,28 @@ def credentials(settings: Settings) -> grpc.ServerCredentials | None:
     """TLS, with client certificates where an authority for them is given. Raises ConfigError."""
     if settings.tls_cert is None or settings.tls_key is None:
         return None
-    try:
-        pair = (settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())
-        authority = settings.tls_client_ca.read_bytes() if settings.tls_client_ca else None
-    except OSError as error:
-        raise ConfigError([("tls_cert", f"cannot read a TLS file: {error}")]) from None
+    _check_tls_files(settings)
+    pair = (settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())
+    authority = settings.tls_client_ca.read_bytes() if settings.tls_client_ca else None
     # Without tokens a certificate is the only identity; with them a client may bring either.
     required = authority is not None and settings.jwt_key is None
     return grpc.ssl_server_credentials([pair], authority, required)
+
+
+def _check_tls_files(settings: Settings) -> None:
+    """gRPC says of files that do not fit only that the address could not be had."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    option = "tls_cert"
+    try:
+        context.load_cert_chain(str(settings.tls_cert), str(settings.tls_key), password="")
+        option = "tls_client_ca"
+        if settings.tls_client_ca:
+            context.load_verify_locations(str(settings.tls_client_ca))
+    except (OSError, ValueError) as error:
+        files = (
+            "PEM certificate and key that belong together" if option == "tls_cert" else "a PEM certificate"
+        )
+        raise ConfigError([(option, f"cannot be used ({error}); give {files}")]) from None
 
 
 class Server:

@@ -335,7 +335,7 @@ class _Locks:
             lock = (self._data_dir / name).open("a+")
         except OSError as error:
             raise EmbeddedStoreError(
-                f"the data directory {self._data_dir} cannot be used: {error}"
+                f"the data directory {self._data_dir} cannot be used ({error.strerror}): name another with --data-dir"
             ) from error
         lock.seek(0)
         return lock

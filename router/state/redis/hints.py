@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -20,6 +19,7 @@ log = logging.getLogger(__name__)
 RESYNC = Hint(kind="resync", site="")
 """Told to every listener after the connection was lost: look at the store again."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
+_END_S = 0.1
 _PING_S = 5.0
 
 
@@ -64,15 +64,11 @@ class HintReceiver:
     async def _stop(self) -> None:
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await _end(task)
 
     async def _run(self, old: asyncio.Task[None] | None) -> None:
         if old is not None:
-            old.cancel()
-            with suppress(asyncio.CancelledError):
-                await old
+            await _end(old)
         pause, lost = _FIRST_PAUSE_S, False
         while True:
             try:
@@ -156,3 +152,12 @@ class HintReceiver:
         self._deliveries.discard(delivery)
         if not delivery.cancelled() and delivery.exception() is not None:
             log.error("hints: a listener failed", exc_info=delivery.exception())
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel until it has ended: redis-py loses a cancellation that meets a connection just being made, and goes on."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_END_S)
+    if not task.cancelled():
+        task.exception()
