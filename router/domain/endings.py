@@ -12,7 +12,7 @@ _AGAIN_S = 0.5
 async def cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel the tasks and wait until they have ended.
 
-    A library below may take one cancellation for its own timeout and go on, so it is said again until it is heard.
+    redis-py loses a cancellation that meets a connection just being made, and goes on: it is said again until heard.
     """
     pending = set(tasks)
     while pending:

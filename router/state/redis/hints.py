@@ -9,6 +9,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from router.domain.endings import cancelled
 from router.domain.ports import Hint, HintListener
 from router.state import records
 from router.state.redis.client import Connections
@@ -64,11 +65,11 @@ class HintReceiver:
     async def _stop(self) -> None:
         task, self._task = self._task, None
         if task is not None:
-            await _end(task)
+            await cancelled([task])
 
     async def _run(self, old: asyncio.Task[None] | None) -> None:
         if old is not None:
-            await _end(old)
+            await cancelled([old])
         pause, lost = _FIRST_PAUSE_S, False
         while True:
             try:
@@ -152,12 +153,3 @@ class HintReceiver:
         self._deliveries.discard(delivery)
         if not delivery.cancelled() and delivery.exception() is not None:
             log.error("hints: a listener failed", exc_info=delivery.exception())
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    """Cancel until it has ended: redis-py loses a cancellation that meets a connection just being made, and goes on."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=_END_S)
-    if not task.cancelled():
-        task.exception()
