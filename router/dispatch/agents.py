@@ -20,8 +20,6 @@ PARK_MS = 3_600_000
 _POLL_S = 2.0
 _WALKS = 50
 """Continuations of one claim's walk: 50 x 64 candidates."""
-_HAND_OVERS = ("offer", "pull", "resume")
-_END_A_HOLDING = ("decline", "release", "park")
 
 Lease = tuple[str, int]
 """A task's id and the fence of its hand-over."""
@@ -113,25 +111,12 @@ class Agents:
         return await self._act(caller, "release", task, fence, done)
 
     async def _act(self, caller: Caller, name: str, task: str, fence: int, work: Awaitable[Change]) -> Task:
-        """Do one act of a holder. A refusal tells who has the task now; of a repeat there is none."""
+        """Do one act of a holder; a refusal tells who has the task now."""
         try:
             return (await work).task
         except (Superseded, NotHolder, WrongState) as refusal:
             now = await self._store.task(caller.site, task)
-            if await self._done_before(caller, name, now, fence):
-                return now
             raise _explained(refusal, name, now, fence) from None
-
-    async def _done_before(self, caller: Caller, name: str, task: Task, fence: int) -> bool:
-        """Whether the agent has done this under this fence, and no other hand-over has come since."""
-        steps = await self._store.history(caller.site, task.id)
-        mine = [(step.name, step.fence) for step in steps if step.actor == caller.actor]
-        if name in _END_A_HOLDING:
-            return (name, fence) in mine and task.fence == fence
-        if name != "resume":
-            return False
-        since = [step.name for step in steps if step.fence > fence and step.name in _HAND_OVERS]
-        return ("park", fence) in mine and ("resume", task.fence) in mine and since == ["resume"]
 
     async def set_ready(self, caller: Caller, session: str, ready: bool) -> Agent:
         """The desktop says whether its agent wants tasks."""

@@ -16,6 +16,8 @@ from router.policies.blending import PolicyDocument, PolicyError
 
 KIND = "policy"
 MAX_VERSIONS = 200
+WHOLE = "(document)"
+"""The field of a problem that concerns the whole document."""
 _REQUESTS = 32
 """Request ids of the latest changes that are kept."""
 _FRESH_S = 5.0
@@ -158,7 +160,7 @@ class PolicyBook:
         """Store a new version, not yet active. InvalidInput names each field."""
         if found := problems(text):
             raise InvalidInput(
-                [(f"policy.document.{name}" if name else "policy.document", t) for name, t in found]
+                [("policy.document" + ("" if name == WHOLE else f".{name}"), t) for name, t in found]
             )
         record = await self.get(caller.site, group)
         if record.answered(request_id) is not None:
@@ -189,7 +191,8 @@ class PolicyBook:
             return record
         if not record.activations:
             raise WrongState(
-                f"group {group!r} has always been run by the default policy", "NO_EARLIER_VERSION"
+                f"group {group!r} has always been run by the default policy, there is nothing to go back to",
+                "NO_EARLIER_VERSION",
             )
         back = replace(record, activations=record.activations[:-1])
         return await self._save(caller, back, etag, request_id, back.active)

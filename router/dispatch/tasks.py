@@ -185,11 +185,17 @@ class Tasks:
     async def cancel(self, caller: Caller, task_id: str, reason: str, etag: int | None) -> Task:
         """End a task that is not wanted any more; who holds it is told at once."""
         await self.get(caller, task_id)
-        return (await self._store.cancel(caller.site, task_id, reason, caller.actor, etag)).task
+        try:
+            return (await self._store.cancel(caller.site, task_id, reason, caller.actor, etag)).task
+        except WrongState as refusal:
+            raise _still(refusal, task_id, "a task that has ended cannot be canceled") from None
 
     async def revive(self, caller: Caller, task_id: str, reason: str = "", etag: int | None = None) -> Task:
         """Put a dead letter back into its queue."""
-        return (await self._store.revive(caller.site, task_id, caller.actor, reason, etag)).task
+        try:
+            return (await self._store.revive(caller.site, task_id, caller.actor, reason, etag)).task
+        except WrongState as refusal:
+            raise _still(refusal, task_id, "only a DEAD_LETTER can be revived") from None
 
     # -- watch -----------------------------------------------------------------------------------------
     async def watch(
@@ -226,7 +232,12 @@ class Tasks:
             )
 
 
-_POSITION = re.compile(r"\d{1,20}-\d{1,20}")
+def _still(refusal: WrongState, task_id: str, rule: str) -> WrongState:
+    state = refusal.metadata.get("state")
+    return WrongState(f"task {task_id} is {state}: {rule}" if state else refusal.message, **refusal.metadata)
+
+
+_POSITION = re.compile(r"\d{1,16}-\d{1,16}")
 
 
 def _order(position: str) -> tuple[int, ...]:

@@ -6,7 +6,14 @@ import json
 from dataclasses import asdict
 
 from router.dispatch.caller import Caller
-from router.domain.errors import InvalidInput, NotFound, WrongState
+from router.domain.errors import (
+    READ_AGAIN,
+    AlreadyExists,
+    EtagMismatch,
+    InvalidInput,
+    NotFound,
+    WrongState,
+)
 from router.domain.model import Document, RelaxationStep, TaskState, UrgencySpec, WorkType
 from router.domain.ports import Clock, Store
 from router.policies import urgency
@@ -84,13 +91,15 @@ class WorkTypes:
         cached = self._cache.get((site, id))
         if cached and self._clock.monotonic() - cached[0] < _FRESH_S:
             return cached[1]
+        return self._remember(site, await self._document(site, id))
+
+    async def _document(self, site: str, id: str) -> Document:
         try:
-            document = await self._store.document(site, KIND, id)
+            return await self._store.document(site, KIND, id)
         except NotFound:
             raise NotFound(
                 f"work type {id!r} does not exist: create it first", "WORK_TYPE_NOT_FOUND"
             ) from None
-        return self._remember(site, document)
 
     def forget(self, site: str, id: str) -> None:
         """The stored document may have changed."""
@@ -102,12 +111,12 @@ class WorkTypes:
 
     async def update(self, caller: Caller, work_type: WorkType, etag: int | None) -> tuple[WorkType, int]:
         """Replace a work type; tasks already submitted keep what they were submitted with."""
-        await self._store.document(caller.site, KIND, work_type.id)
+        await self._document(caller.site, work_type.id)
         return await self._put(caller, work_type, etag)
 
     async def get(self, caller: Caller, id: str) -> tuple[WorkType, int]:
         """One work type and its etag."""
-        document = await self._store.document(caller.site, KIND, id)
+        document = await self._document(caller.site, id)
         return from_text(document.body), document.etag
 
     async def list(self, caller: Caller) -> list[tuple[WorkType, int]]:
@@ -121,13 +130,25 @@ class WorkTypes:
         ended = (TaskState.COMPLETED, TaskState.CANCELED, TaskState.EXPIRED)
         open_tasks = sum(n for (wt, s), n in backlog.by_work_type.items() if wt == id and s not in ended)
         if open_tasks:
-            raise WrongState(f"work type {id!r} still has {open_tasks} open tasks", "WORK_TYPE_IN_USE")
+            raise WrongState(
+                f"work type {id!r} still has {open_tasks} open tasks: let them end, or cancel them",
+                "WORK_TYPE_IN_USE",
+            )
+        await self._document(caller.site, id)
         await self._store.delete_document(caller.site, KIND, id, etag)
         self.forget(caller.site, id)
 
     async def _put(self, caller: Caller, work_type: WorkType, etag: int | None) -> tuple[WorkType, int]:
         check(work_type)
-        document = await self._store.put_document(caller.site, KIND, work_type.id, to_text(work_type), etag)
+        body = to_text(work_type)
+        try:
+            document = await self._store.put_document(caller.site, KIND, work_type.id, body, etag)
+        except AlreadyExists:
+            raise AlreadyExists(f"work type {work_type.id!r} exists already: update it") from None
+        except EtagMismatch:
+            raise EtagMismatch(
+                f"work type {work_type.id!r} changed since it was read: {READ_AGAIN}"
+            ) from None
         return self._remember(caller.site, document), document.etag
 
     def _remember(self, site: str, document: Document) -> WorkType:

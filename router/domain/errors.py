@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+READ_AGAIN = "read it again and send its present etag"
+"""What to do about an etag that is old."""
+
 
 class RouterError(Exception):
     """A definite refusal. ``reason`` is an UPPER_SNAKE word for machines, the message is for people."""

@@ -141,8 +141,10 @@ class Identity:
         for role in WIDEST_FIRST:
             if role in fitting:
                 return Caller(self.site, role, self.id)
-        held = ", ".join(sorted(self.roles))
-        raise PermissionDenied(f"{method} is not for the role {held}", "ROLE_NOT_ALLOWED", role=held)
+        held, name = ", ".join(sorted(self.roles)), method.rpartition("/")[2]
+        allowed = " or ".join(role for role in ROLES if role in METHOD_ROLES.get(method, ()))
+        words = f"{name} is for {allowed or 'nobody'}, not for {held}: use other credentials"
+        raise PermissionDenied(words, "ROLE_NOT_ALLOWED", role=held)
 
 
 class Authenticator:
@@ -168,7 +170,7 @@ class Authenticator:
         raise _refused(f"no credentials; send authorization: Bearer {self._example()}")
 
     def _example(self) -> str:
-        return "dev:<site>:<role>:<id>" if self._dev else "<token>"
+        return "dev:<site>:<role>:<id>" if self._dev else "<token>" if self._keys else "a client certificate"
 
     def _by_token(self, token: str) -> Identity:
         if token.startswith(DEV_PREFIX):
@@ -188,7 +190,7 @@ class Authenticator:
 
     def _verify(self, token: str) -> Identity:
         if self._keys is None:
-            raise _refused("this router does not take tokens")
+            raise _refused(f"this router takes no such tokens; send {self._example()}")
         import jwt
 
         try:

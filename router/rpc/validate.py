@@ -180,7 +180,7 @@ class Check:
         """A duration in milliseconds, within bounds."""
         millis = value.seconds * 1000 + value.nanos // 1_000_000
         if not low_ms <= millis <= high_ms:
-            self.add(field, f"is {millis / 1000:g} s; give {low_ms / 1000:g} to {high_ms / 1000:g} s")
+            self.add(field, f"is {_span(millis)}; give {_span(low_ms)} to {_span(high_ms)}")
         return millis
 
     # -- skills and labels -----------------------------------------------------------------------------
@@ -213,6 +213,11 @@ class Check:
             if path not in allowed:
                 self.add("update_mask", f"{path[:80]!r} cannot be changed; name some of {', '.join(allowed)}")
         return list(dict.fromkeys(paths)) if paths else [field for field in allowed if field in set(given)]
+
+
+def _span(ms: int) -> str:
+    days, rest = divmod(ms, DAY_MS)
+    return f"{days} days" if days > 1 and not rest else f"{ms / 1000:g} s"
 
 
 def _is_uuid(text: str) -> bool:

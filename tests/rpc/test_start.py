@@ -77,6 +77,11 @@ async def running(data: Path) -> AsyncIterator[asyncio.subprocess.Process]:
             await process.wait()
 
 
+def children_of(pid: int) -> list[int]:
+    """The store that a router has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 @pytest.fixture
 def taken() -> Iterator[str]:
     """An address on which somebody else listens."""
@@ -149,9 +154,8 @@ async def test_a_store_that_would_lose_work(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 async def test_a_store_of_our_own_that_ends(tmp_path: Path) -> None:
     async with running(tmp_path) as process:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        for child in children:
-            os.kill(int(child), signal.SIGKILL)
+        for child in children_of(process.pid):
+            os.kill(child, signal.SIGKILL)
         _, err = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 1
     assert err.decode().splitlines()[-1].startswith("error: the router's own store has ended")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from router.domain.errors import AlreadyExists, EtagMismatch, NotFound, WrongState
+from router.domain.errors import READ_AGAIN, AlreadyExists, EtagMismatch, NotFound, WrongState
 from router.domain.model import Agent, AgentProfile, AgentState
 from router.state import records
 from router.state.memory.transition import Transition, drop_zeros
@@ -37,7 +37,9 @@ def _check_profile(profile: AgentProfile, record: Record | None, fields: Record,
     if etag == 0:
         raise AlreadyExists(f"agent {profile.id} exists already")
     if etag is not None and etag != record.get("rev"):
-        raise EtagMismatch(f"the profile of agent {profile.id} is at etag {record.get('rev')}, not {etag}")
+        raise EtagMismatch(
+            f"the profile of agent {profile.id} is at etag {record.get('rev')}, not {etag}: {READ_AGAIN}"
+        )
     held = record.get("on", "").split()
     if held and (record.get("gr", "") != fields["gr"] or len(held) > fields["cap"]):
         raise WrongState(f"agent {profile.id} holds tasks", "HOLDS_TASKS")
@@ -48,7 +50,9 @@ def delete_profile(tx: Transition, agent: str, etag: int | None) -> None:
     site = tx.site
     record = site.agent_record_of(agent)
     if etag is not None and etag != record.get("rev"):
-        raise EtagMismatch(f"the profile of agent {agent} is at etag {record.get('rev')}, not {etag}")
+        raise EtagMismatch(
+            f"the profile of agent {agent} is at etag {record.get('rev')}, not {etag}: {READ_AGAIN}"
+        )
     if record.get("ss"):
         raise WrongState(f"agent {agent} is connected", "CONNECTED")
     if record.get("on") or record.get("pk"):

@@ -5,10 +5,11 @@ A look is not one instant: what it reads in two trips may have changed between t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from router.domain.errors import NotFound, WrongState
+from router.domain.errors import InvalidInput, NotFound, WrongState
 from router.domain.model import (
     AcdCommand,
     Agent,
@@ -28,6 +29,7 @@ from router.state.redis.keys import SITES, below, key
 
 T = TypeVar("T")
 _TASK_PARTS = ("tasks", "specs", "checkpoints", "results")
+_CURSOR = re.compile(r"q.+|[de]-?\d{1,16}\|.+", re.DOTALL)
 _SECTIONS = "qde"
 """The order in which tasks are listed: those in the queue, those with a deadline, the ended ones."""
 _SCAN = 200
@@ -76,6 +78,8 @@ class Looks:
     async def tasks(self, site: str, states: frozenset[TaskState], cursor: str, limit: int) -> Page:
         """Tasks in the given states, section by section: queue, deadlines, ended."""
         found: list[tuple[str, Task]] = []
+        if cursor and not _CURSOR.fullmatch(cursor):
+            raise InvalidInput([("page_token", "this is not a cursor of this list")])
         kind, after = cursor[:1] or _SECTIONS[0], cursor[1:]
         for section in self._sections(states):
             if _SECTIONS.index(section) < _SECTIONS.index(kind):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from router.domain.errors import (
+    READ_AGAIN,
     AlreadyExists,
     EtagMismatch,
     NotFound,
@@ -24,11 +25,23 @@ REFUSALS: dict[str, tuple[type[RouterError], str]] = {
         "{what}: the fence is not the live one; it was handed over again or taken back",
     ),
     "NOT_HOLDER": (NotHolder, "{what} is held by somebody else"),
-    "ETAG_MISMATCH": (EtagMismatch, "{what} changed since it was read"),
-    "ALREADY_EXISTS": (AlreadyExists, "{what} exists already or its reference is taken"),
+    "ETAG_MISMATCH": (EtagMismatch, f"{{what}} changed since it was read: {READ_AGAIN}"),
+    "ALREADY_EXISTS": (AlreadyExists, "{what} exists already"),
     "RESOURCE_EXHAUSTED": (ResourceExhausted, "{what}: the site holds as many tasks as it may"),
 }
 """Word -> error and message. ``OK`` and ``NONE`` are answers, not refusals."""
+
+MESSAGES: dict[str, str] = {
+    "REFERENCE_TAKEN": "reference: another task with other content has it; give this one a reference of its own",
+    "REQUEST_ID_REUSED": "request_id: it was used for another request; make a fresh one for each",
+    "HOLDS_TASKS": "{what} holds tasks: let it finish them, or drain and recall it first",
+    "CONNECTED": "{what} is connected: close its desktop first",
+    "SESSION_REPLACED": "{what} has another session by now",
+    "OFFER_EXPIRED": "the offer of {what} is over",
+    "NOT_SHOWN": "the offer of {what} waits for the telephone system",
+    "NOT_INTERRUPTIBLE": "{what} may not be interrupted",
+}
+"""Reason -> message, where the reason says more than the word."""
 
 
 def error_of(reply: Mapping[str, Any], what: str) -> RouterError | None:
@@ -42,7 +55,11 @@ def error_of(reply: Mapping[str, Any], what: str) -> RouterError | None:
     metadata = {"state": state} if state else {}
     if "f" in reply:
         metadata |= {"holder": reply.get("ag") or "", "current_fence": str(reply["f"])}
-    return kind(f"{text} ({reason})" if reason else text, reason, **metadata)
+    if reason in MESSAGES:
+        text = MESSAGES[reason].format(what=what)
+    elif reason:
+        text = f"{text} ({reason})"
+    return kind(text, reason, **metadata)
 
 
 def checked(reply: dict[str, Any], what: str) -> dict[str, Any]:
