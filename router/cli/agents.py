@@ -55,6 +55,11 @@ def get(agent: AgentId, json: Annotated[bool, typer.Option("--json", help="Print
     run(SUPERVISOR, work)
 
 
+def _draining(agent: common_pb2.Agent) -> str:
+    why = f": {agent.drain_reason}" if agent.drain_reason else ""
+    return f"yes{why}" if agent.draining else ""
+
+
 def _print_agent(agent: common_pb2.Agent) -> None:
     since = f" for {ago(agent.state_time)}" if agent.HasField("state_time") else ""
     source = f" (told by {agent.source})" if agent.source else ""
@@ -65,7 +70,7 @@ def _print_agent(agent: common_pb2.Agent) -> None:
             ("telephone", agent_state(agent.state) + since + source),
             ("desktop", "connected" if agent.connected else "not connected"),
             ("ready", "yes" if agent.ready else "no"),
-            ("draining", "yes" if agent.draining else ""),
+            ("draining", _draining(agent)),
             ("group", short(agent.blending_group) or "none: takes tasks only"),
             ("skills", levels(agent.skills)),
             ("teams", " ".join(agent.teams)),

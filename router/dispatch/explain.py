@@ -358,7 +358,7 @@ def _staying(agent: Agent, task_ms: int, now_ms: int) -> Condition:
 
 
 def _rested(agent: Agent, gate: Gate, now_ms: int) -> Condition:
-    idle_ms = max(0, now_ms - agent.idle_since_ms)
+    idle_ms = now_ms - agent.idle_since_ms if agent.state is AgentState.AVAILABLE else 0
     needed, actual = f"{gate.min_idle_ms / 1000:g} s", f"{idle_ms / 1000:.1f} s"
     words = f"Agent {agent.profile.id} has been idle for {actual}, and the policy asks for {needed}."
     return Condition("idle_time", idle_ms >= gate.min_idle_ms, words, needed, actual, "TOO_SOON")
@@ -440,10 +440,18 @@ def _gate_conditions(view: GroupView, now_ms: int) -> list[Condition]:
             gate.open,
             f"The gate of group {name} is closed: {gate.reason or 'no reason given'}.",
             "open",
-            f"closed ({gate.mode.value})",
+            f"{'open' if gate.open else 'closed'} ({gate.mode.value})",
             "GATE_CLOSED",
         ),
+        _no_call_waits(view, now_ms),
     ]
+
+
+def _no_call_waits(view: GroupView, now_ms: int) -> Condition:
+    """Nothing is pushed while a call waits, whatever the gate allows; a pull may still succeed."""
+    waiting = len(view.waiting_ages_s(now_ms))
+    words = f"{waiting} calls wait in group {view.gate.group}, and nothing is pushed while one does."
+    return Condition("no_call_waits", waiting == 0, words, "0", str(waiting), "GATE_FULL")
 
 
 def _room_conditions(view: GroupView, interruptible: bool) -> list[Condition]:
@@ -481,6 +489,7 @@ _HOLDS = {
     "feed_fresh": "The telephony feed is alive.",
     "gate_valid": "The gate is renewed.",
     "gate_open": "The gate is open.",
+    "no_call_waits": "No call waits.",
     "allowance": "The allowance is not used up.",
     "reserve": "The reserve is kept.",
     "not_excluded": "The agent is not excluded.",

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field, replace
 
 from router.dispatch.caller import Caller
-from router.domain.errors import InvalidInput, NotFound, WrongState
+from router.domain.errors import READ_AGAIN, AlreadyExists, EtagMismatch, InvalidInput, NotFound, WrongState
 from router.domain.ports import Clock, Store
 from router.policies.blending import PolicyDocument, PolicyError
 
@@ -204,8 +204,14 @@ class PolicyBook:
             requests = (*record.requests[1 - _REQUESTS :], (request_id, version))
             record = replace(record, requests=requests)
         expected = record.etag if etag is None else etag
-        document = await self._store.put_document(caller.site, KIND, record.group, _to_text(record), expected)
-        self.forget(caller.site, record.group)
+        try:
+            document = await self._store.put_document(
+                caller.site, KIND, record.group, _to_text(record), expected
+            )
+        except AlreadyExists:
+            raise EtagMismatch(f"policy of group {record.group!r} was just made: {READ_AGAIN}") from None
+        finally:
+            self.forget(caller.site, record.group)
         return replace(record, etag=document.etag)
 
 

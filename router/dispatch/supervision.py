@@ -12,8 +12,9 @@ from router.dispatch.figures import Figures, SiteFigures
 from router.dispatch.held import tasks_of
 from router.dispatch.policy_book import PolicyBook, PolicyRecord, problems
 from router.dispatch.tasks import Tasks
-from router.domain.errors import EtagMismatch, InvalidInput, NotFound, RouterError, WrongState
+from router.domain.errors import READ_AGAIN, EtagMismatch, InvalidInput, NotFound, RouterError, WrongState
 from router.domain.model import (
+    ENDED_STATES,
     HELD_STATES,
     Agent,
     ClaimMode,
@@ -214,7 +215,12 @@ class Supervision:
         task = await self._store.task(caller.site, task_id)
         target = await self._store.agent(caller.site, agent)
         if etag is not None and task.revision != etag:
-            raise EtagMismatch(f"task {task_id} changed since it was read: its etag is {task.revision}")
+            raise EtagMismatch(f"task {task_id} changed since it was read: {READ_AGAIN}")
+        if task.state in ENDED_STATES:
+            fix = (
+                "revive it first" if task.state is TaskState.DEAD_LETTER else "it cannot be given to anybody"
+            )
+            raise WrongState(f"task {task_id} has ended ({task.state}): {fix}", state=task.state)
         if task.agent == agent and task.state in HELD_STATES:
             return task
         if task.state in (TaskState.ACTIVE, TaskState.RECALLING) and not force:
@@ -331,7 +337,7 @@ def _cheapest(holding: Iterable[tuple[Agent, list[Task]]], count: int) -> list[t
 
 
 def _nobody_left(missing: int) -> list[NotRecalled]:
-    words = f"{missing} more were asked for, and nobody else of the group has a task that may be recalled."
+    words = f"{missing} more asked for, and nobody else of the group has a task that may be recalled."
     return [NotRecalled("", "NOBODY_LEFT", words)] if missing > 0 else []
 
 

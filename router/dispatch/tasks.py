@@ -160,7 +160,7 @@ class Tasks:
         """Change the named fields of a task that has not ended; its place in line follows."""
         task = await self.get(caller, task_id)
         if task.state in ENDED_STATES:
-            raise WrongState(f"task {task_id!r} has ended ({task.state}) and cannot change")
+            raise WrongState(f"task {task_id} has ended ({task.state}) and cannot change", state=task.state)
         change = await self.replanned(caller.site, task, replace(task.spec, **fields), etag, reason=reason)
         return (await self._store.update(caller.site, task_id, change, caller.actor)).task
 

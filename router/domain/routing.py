@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 """Ids of sites, tasks, agents, skills, teams, work types: none can steer a key or a separator."""
+ID_RULE = "use letters, digits and . _ @ + -, beginning with a letter or digit, at most 128 characters"
+"""The same in words for whoever chooses an id."""
 
 MAX_LEVEL = 5
 FRONT = "front"

@@ -16,7 +16,7 @@ from typing import Any
 from router.config import ConfigError, Settings
 from router.dispatch.caller import ACD, AGENT, ROLES, SUBMITTER, SUPERVISOR, Caller
 from router.domain.errors import PermissionDenied, Unauthenticated
-from router.domain.routing import valid_id
+from router.domain.routing import ID_RULE, valid_id
 
 _OFFICE = frozenset({SUBMITTER, SUPERVISOR})
 _DESKTOP = frozenset({AGENT})
@@ -266,9 +266,9 @@ def identity_of_certificate(certificate: Mapping[str, Iterable[bytes]]) -> Ident
 
 def _identity(site: Any, id: Any, roles: Any) -> Identity:
     if not isinstance(site, str) or not valid_id(site):
-        raise _refused("the credentials name no valid site")
+        raise _refused(f"the credentials name no valid site; {ID_RULE}")
     if not isinstance(id, str) or not valid_id(id):
-        raise _refused("the credentials name no valid subject")
+        raise _refused(f"the credentials name no valid subject; {ID_RULE}")
     known = frozenset(role for role in roles if role in ROLES) if isinstance(roles, list) else frozenset()
     if not known:
         raise _refused(f"the credentials name no role; roles are {', '.join(ROLES)}")

@@ -73,6 +73,8 @@ def _after_and(text: str, position: int) -> int:
     match = _AND.match(text, position)
     if match is None:
         raise _bad(f"cannot read {text[position:][:40]!r}; join conditions by AND")
+    if not text[match.end() :].strip():
+        raise _bad("ends with AND; write a condition after it or leave it out")
     return match.end()
 
 

@@ -7,7 +7,7 @@ PERMISSION_DENIED, as router.v1 says.
 from __future__ import annotations
 
 from router.domain.errors import InvalidInput, NotFound, PermissionDenied
-from router.domain.routing import valid_id
+from router.domain.routing import ID_RULE, valid_id
 
 TASK, WORK_TYPE, AGENT, POLICY = "tasks", "workTypes", "agents", "policies"
 CALL_QUEUE, GROUP, FEED, QUEUE = "callQueues", "blendingGroups", "feeds", "queues"
@@ -66,7 +66,13 @@ def check_parent(text: str, site: str, field: str = "parent") -> None:
 
 def _how_to_write(text: str, collection: str) -> str:
     wanted = f"sites/{{site}}/{collection}/{{{_EXAMPLE_ID[collection]}}}"
-    return f"is missing; write {wanted}" if not text else f"{_shown(text)} is no such name; write {wanted}"
+    if not text:
+        return f"is missing; write {wanted}"
+    parts = text.split("/")
+    wrong = next((part for part in parts[1::2] if not valid_id(part)), "")
+    if len(parts) == 4 and (parts[0], parts[2]) == ("sites", collection) and wrong:
+        return f"{_shown(text)} is no such name: {_shown(wrong)} is no id; {ID_RULE}"
+    return f"{_shown(text)} is no such name; write {wanted}"
 
 
 def _shown(text: str) -> str:

@@ -13,7 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from router.domain.errors import InvalidInput
-from router.domain.routing import MAX_LEVEL, valid_id
+from router.domain.routing import ID_RULE, MAX_LEVEL, valid_id
 from router.rpc import names
 
 KIB = 1024
@@ -43,8 +43,6 @@ MAX_TIME_S = 253_402_300_799
 """The end of the year 9999, which google.protobuf.Timestamp ends with."""
 
 _T = TypeVar("_T")
-
-ID_RULE = "use letters, digits and . _ @ + -, beginning with a letter or digit, at most 128 characters"
 
 
 class Check:

@@ -145,3 +145,14 @@ async def test_ended_and_scheduled_tasks(scene: Scene) -> None:
     assert (await explained(scene, task)).verdict == "ENDED"
     later = await scene.submit(schedule_ms=scene.router.clock.now_ms() + 60_000)
     assert (await explained(scene, later)).verdict == "SCHEDULED"
+
+
+async def test_a_waiting_call(scene: Scene) -> None:
+    await hire_and_seat(scene, "ann", "bob", "cat")
+    await scene.report(waiting_ages_ms=[1_000, 2_000])
+    await asyncio.sleep(1.2)
+    answer = await explained(scene, await scene.submit())
+    assert answer.nearest
+    assert (answer.nearest.name, answer.nearest.actual) == ("no_call_waits", "2")
+    gate = next(condition for condition in answer.conditions if condition.name == "gate_open")
+    assert (gate.holds, gate.actual) == (True, "open (AUTO)")

@@ -35,7 +35,7 @@ def _check_profile(profile: AgentProfile, record: Record | None, fields: Record,
             raise NotFound(f"agent {profile.id} does not exist")
         return
     if etag == 0:
-        raise AlreadyExists(f"agent {profile.id} exists already")
+        raise AlreadyExists(f"agent {profile.id} exists already: give another id")
     if etag is not None and etag != record.get("rev"):
         raise EtagMismatch(
             f"the profile of agent {profile.id} is at etag {record.get('rev')}, not {etag}: {READ_AGAIN}"

@@ -46,7 +46,7 @@ def _submit_one(tx: Transition, new: NewTask, max_tasks: int) -> tuple[str, bool
     if earlier:
         return earlier, False
     if new.id in site.tasks:
-        raise AlreadyExists(f"task {new.id} exists already")
+        raise AlreadyExists(f"task {new.id} exists already: give another id")
     if len(site.tasks) >= max_tasks:
         raise ResourceExhausted(f"the site holds {max_tasks} tasks already", "SITE_FULL")
     site.meta.setdefault("schema", records.VERSION)

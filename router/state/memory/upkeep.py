@@ -21,7 +21,7 @@ def put_document(tx: Transition, kind: str, id: str, body: str, etag: int | None
     if old is None and etag:
         raise NotFound(f"{name} does not exist")
     if old is not None and etag == 0:
-        raise AlreadyExists(f"{name} exists already")
+        raise AlreadyExists(f"{name} exists already: give another id")
     if old is not None and etag is not None and etag != old["e"]:
         raise EtagMismatch(f"{name} is at etag {old['e']}, not {etag}")
     new = records.document_record((old["e"] if old else 0) + 1, body)

@@ -26,7 +26,7 @@ REFUSALS: dict[str, tuple[type[RouterError], str]] = {
     ),
     "NOT_HOLDER": (NotHolder, "{what} is held by somebody else"),
     "ETAG_MISMATCH": (EtagMismatch, f"{{what}} changed since it was read: {READ_AGAIN}"),
-    "ALREADY_EXISTS": (AlreadyExists, "{what} exists already"),
+    "ALREADY_EXISTS": (AlreadyExists, "{what} exists already: give another id"),
     "RESOURCE_EXHAUSTED": (ResourceExhausted, "{what}: the site holds as many tasks as it may"),
 }
 """Word -> error and message. ``OK`` and ``NONE`` are answers, not refusals."""
