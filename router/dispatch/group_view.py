@@ -61,7 +61,7 @@ def call_queues_of(
     group: str, document: PolicyDocument, records: Sequence[CallQueueRecord]
 ) -> tuple[CallQueueView, ...]:
     """The call queues that name the group, or that its policy names."""
-    views = [CallQueueView(CallQueueReport.from_text(r.body), r.source, r.at_ms) for r in records]
+    views = [CallQueueView(CallQueueReport.from_text(r.id, r.body), r.source, r.at_ms) for r in records]
     named = document.call_queues
     return tuple(v for v in views if (v.report.id in named if named else v.report.group == group))
 

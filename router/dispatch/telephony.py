@@ -102,7 +102,7 @@ class Telephony:
         before = self._queues.get((site, queue.id))
         if before is None:
             for record in await self._store.call_queues(site):
-                self._queues[site, record.id] = CallQueueReport.from_text(record.body)
+                self._queues[site, record.id] = CallQueueReport.from_text(record.id, record.body)
             before = self._queues.get((site, queue.id), queue)
         kept = {name: getattr(before, name) for name in _KEPT if not getattr(queue, name)}
         self._queues[site, queue.id] = replace(queue, **kept)

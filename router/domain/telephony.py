@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from router.domain.model import AgentReport
 
@@ -46,12 +46,13 @@ class CallQueueReport:
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
-    def from_text(cls, text: str) -> CallQueueReport:
-        """The inverse of :meth:`to_text`."""
-        fields = json.loads(text)
-        fields["waiting_ages_ms"] = tuple(fields["waiting_ages_ms"])
-        fields["forecast"] = tuple(ForecastInterval(**item) for item in fields["forecast"])
-        return cls(**fields)
+    def from_text(cls, id: str, text: str) -> CallQueueReport:
+        """The inverse of :meth:`to_text`; reads what an older or newer router wrote as far as both know it."""
+        known = {field.name for field in fields(cls)}
+        read = {name: value for name, value in json.loads(text).items() if name in known} | {"id": id}
+        read["waiting_ages_ms"] = tuple(read.get("waiting_ages_ms", ()))
+        read["forecast"] = tuple(ForecastInterval(**item) for item in read.get("forecast", ()))
+        return cls(**read)
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,3 +156,10 @@ async def test_a_waiting_call(scene: Scene) -> None:
     assert (answer.nearest.name, answer.nearest.actual) == ("no_call_waits", "2")
     gate = next(condition for condition in answer.conditions if condition.name == "gate_open")
     assert (gate.holds, gate.actual) == (True, "open (AUTO)")
+
+
+async def test_who_is_not_available_is_not_idle(scene: Scene) -> None:
+    await scene.hire("ann")
+    found = await scene.router.supervision.explain_agent(scene.boss, "ann")
+    idle = next(condition for condition in found.conditions if condition.name == "idle_time")
+    assert (idle.holds, idle.actual) == (False, "0.0 s")

@@ -209,3 +209,19 @@ async def test_a_token_whose_events_are_gone_is_told(scene: Scene) -> None:
     assert (await asyncio.wait_for(anext(later), 2)).transition.name == "submit"
     with pytest.raises(OutOfRange):
         await anext(scene.router.tasks.watch(scene.crm, frozenset(), "0-1"))
+
+
+async def test_a_task_that_has_ended_is_not_reassigned_and_the_answer_says_why(scene: Scene) -> None:
+    await scene.hire("ann")
+    task = await scene.submit()
+    await scene.store.cancel(SITE, task.id, "", "test")
+    with pytest.raises(WrongState, match=r"has ended \(CANCELED\)"):
+        await scene.router.supervision.reassign(scene.boss, task.id, "ann")
+
+
+async def test_of_two_first_policies_the_second_is_told_to_read_again(scene: Scene) -> None:
+    supervision, text = scene.router.supervision, "min_idle_s: 3"
+    etag = (await supervision.get_policy(scene.boss, "new")).etag
+    await supervision.put_policy(scene.boss, "new", text, etag)
+    with pytest.raises(EtagMismatch, match="read it again"):
+        await supervision.put_policy(scene.boss, "new", text, etag)

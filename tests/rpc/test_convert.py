@@ -238,6 +238,14 @@ def test_a_call_queue_with_its_forecast_is_understood():
     check.done()
 
 
+def test_a_call_queue_that_another_version_wrote_is_read_as_far_as_it_is_known():
+    mine = CallQueueReport("cards", offered=3, forecast=(ForecastInterval(60_000, 60_000, 5),))
+    assert CallQueueReport.from_text("cards", mine.to_text()) == mine
+    assert CallQueueReport.from_text("cards", '{"offered":3,"mood":"good"}') == CallQueueReport(
+        "cards", offered=3
+    )
+
+
 @given(st.integers(-DAY_MS, DAY_MS))
 def test_a_duration_keeps_its_milliseconds(ms):
     assert duration(ms).ToMilliseconds() == ms

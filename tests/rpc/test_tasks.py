@@ -116,6 +116,7 @@ async def test_a_filter_and_pages_find_what_was_asked_for(world):
         ("state = ASLEEP", "ASLEEP"),
         ("priority >= high", "high"),
         ("state = QUEUED state = OFFERED", "AND"),
+        ("state = QUEUED AND", "after it"),
         ("work_type < claims", "compared"),
         ('create_time > "yesterday"', "yesterday"),
     ],
