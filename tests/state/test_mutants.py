@@ -7,7 +7,7 @@ gone.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -36,7 +36,7 @@ from tests.support.faulty import changed_library
 from tests.support.keywatch import KeyWatch
 from tests.support.leaks import assert_no_leaks
 from tests.support.stage import Stage
-from tests.support.stores import fresh_site, opened
+from tests.support.stores import fresh_site, opened, running_valkey
 
 Check = Callable[[Stage], Awaitable[None]]
 CHECK, AUDIT = "its own assertion", "the audit after it"
@@ -364,13 +364,20 @@ async def caught_by(fault: Fault, stage: Stage) -> str | None:
     return None
 
 
+@pytest.fixture(scope="module")
+def own_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Valkey for these tests alone: the sites that a fault leaves behind would trouble the routers of others."""
+    with running_valkey(tmp_path_factory.mktemp("mutants"), cluster=False) as url:
+        yield url
+
+
 @pytest.mark.filterwarnings(
     "ignore:coroutine .* was never awaited"
 )  # what a check had still to try when it failed
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
-async def test_a_fault_is_caught(fault: Fault, single_url: str) -> None:
+async def test_a_fault_is_caught(fault: Fault, own_url: str) -> None:
     with changed_library(fault.file, fault.old, fault.new):
-        async with opened(single_url) as store:
+        async with opened(own_url) as store:
             caught = await caught_by(fault, Stage(store, fresh_site()))
     assert caught == fault.by
     name = getattr(fault.check, "__name__", "") or fault.check.func.__name__  # type: ignore[attr-defined]
