@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 
+from callcenter.center import AgentChange, AgentState, QueueFigures
+from callcenter.staffing import SLOT_S
+from callcenter.volumes import INTERVAL_S
 from clients import CommandRefusedError, Connection, TelephonyReporter
 from clients.values import duration, timestamp
 from demo.book import Book
-from demo.center import AgentChange, AgentState, QueueFigures
 from demo.day import Day
 from demo.scale import SimClock
-from demo.staffing import SLOT_S
-from demo.volumes import INTERVAL_S
 from router.v1 import common_pb2, telephony_pb2
 
 CALL_QUEUE = "service"

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 
-from demo.center import AgentChange, Call, Center, Handling, QueueFigures, draw_calls
+from callcenter.center import AgentChange, Call, Center, Handling, QueueFigures, draw_calls
+from callcenter.staffing import Shift, plan_shifts, staffed
+from callcenter.volumes import DEMO_DAY, INTERVAL_S, Volumes, arrival_times, half_hours, load, thin
 from demo.figures import Baseline, baseline
-from demo.staffing import Shift, plan_shifts, staffed
-from demo.volumes import DEMO_DAY, INTERVAL_S, Volumes, arrival_times, half_hours, load, thin
 
 
 @dataclass(frozen=True, slots=True)

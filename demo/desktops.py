@@ -6,12 +6,12 @@ import asyncio
 import json
 import random
 
+from callcenter.center import AgentState
+from callcenter.desk import Action, ActionKind, Desk, DeskState, Habits
 from clients import AgentHandlers, AgentSession, ApiError, Connection, Outcome, short
 from clients.values import moment
 from demo.acd import Acd
 from demo.book import Book
-from demo.center import AgentState
-from demo.desk import Action, ActionKind, Desk, DeskState, Habits
 from demo.scale import SimClock
 from demo.work import mean_work_s
 from router.v1 import common_pb2

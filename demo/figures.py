@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from demo.center import AgentChange, AgentState, Center, Outcome
-from demo.volumes import HALF_HOUR_S
+from callcenter.center import AgentChange, AgentState, Center, Outcome
+from callcenter.volumes import HALF_HOUR_S
 
 # What the picture shows as one activity.
 ACTIVITY = {

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from demo.volumes import DEMO_DAY
+from callcenter.volumes import DEMO_DAY
 
 DEFAULT_SPEED = 300.0
 

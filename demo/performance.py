@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
+from callcenter.center import AgentState
 from clients import Connection, Submission, Submitter, Supervisor
 from clients.submitter import ENDED
 from demo.acd import CALL_QUEUE, GROUP, SOURCE, Acd
 from demo.book import Book
-from demo.center import AgentState
 from demo.day import Day
 from demo.desktops import Desktop
 from demo.policy import policy_text

@@ -19,8 +19,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
+from callcenter.volumes import HALF_HOUR_S, INTERVAL_S
 from demo.figures import Activities
-from demo.volumes import HALF_HOUR_S, INTERVAL_S
 
 _BLUE, _SKY, _GREEN, _ORANGE, _RED, _GREY, _INK = (
     "#0072B2",

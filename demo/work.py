@@ -8,9 +8,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+from callcenter.desk import task_work_s
 from clients import Submission
 from clients.values import duration, timestamp
-from demo.desk import task_work_s
 from demo.scale import Scale, SimClock, Timers
 from router.v1 import common_pb2, tasks_pb2
 

@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass
 from enum import StrEnum
 
-from demo.center import lognormal
+from callcenter.center import lognormal
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 
-from demo.staffing import Shift
+from callcenter.staffing import Shift
 
 
 class AgentState(StrEnum):

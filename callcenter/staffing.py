@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from demo.volumes import HALF_HOUR_S
+from callcenter.volumes import HALF_HOUR_S
 
 SLOT_S = 900
 

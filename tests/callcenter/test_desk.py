@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from demo.desk import ActionKind, Desk, DeskState, task_work_s
+from callcenter.desk import ActionKind, Desk, DeskState, task_work_s
 
 
 def desk() -> Desk:

@@ -7,12 +7,12 @@ from datetime import date
 
 import pytest
 
-from demo import staffing
-from demo.center import AgentState, Call, Center, Handling, UnknownAgentError, draw_calls
+from callcenter import staffing
+from callcenter.center import AgentState, Call, Center, Handling, UnknownAgentError, draw_calls
+from callcenter.staffing import Shift
+from callcenter.volumes import DEMO_DAY, arrival_times, half_hours, load, thin
 from demo.day import Day, DayOptions, make_day
 from demo.figures import activities, per_half_hour, running, seconds_by_state, service_level
-from demo.staffing import Shift
-from demo.volumes import DEMO_DAY, arrival_times, half_hours, load, thin
 
 
 @pytest.fixture(scope="module")
