@@ -7,29 +7,44 @@ the agent does. Progress is in seconds of work done on the task, which is what a
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from enum import StrEnum
 
-from callcenter.center import lognormal
+from callcenter.distributions import Deterministic, Distribution, Lognormal, Uniform
 
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """Ranges from which an agent's times are drawn, in simulated seconds.
+    """How long an agent takes for what, in simulated seconds.
 
-    `settle_s` is what an agent needs to find the way into a task that was begun before; it is work lost.
+    `react_s` passes from an offer to its acceptance, `checkpoint_s` between two checkpoints, `wrap_up_s` from a recall
+    to the return of the task. `settle_s` is what an agent needs to find the way into a task that was begun before; it
+    is work lost. A recall costs `lost_on_recall_s` beside that: work done since the last checkpoint and the begin of
+    the attempt, never more.
     """
 
-    react_s: tuple[float, float] = (1.0, 3.0)
-    checkpoint_s: tuple[float, float] = (20.0, 30.0)
-    wrap_up_s: tuple[float, float] = (2.0, 6.0)
-    settle_s: tuple[float, float] = (5.0, 15.0)
+    react_s: Distribution = Uniform(1.0, 3.0)
+    checkpoint_s: Distribution = Uniform(20.0, 30.0)
+    wrap_up_s: Distribution = Uniform(2.0, 6.0)
+    settle_s: Distribution = Uniform(5.0, 15.0)
+    lost_on_recall_s: float = 0.0
+
+
+STANDARD = Habits(
+    react_s=Deterministic(0.0),
+    checkpoint_s=Deterministic(math.inf),
+    wrap_up_s=Deterministic(10.0),
+    settle_s=Deterministic(0.0),
+    lost_on_recall_s=30.0,
+)
+"""What the control law's figures are measured with: the agent is back 10 s after a recall, which costs 30 s of work."""
 
 
 def task_work_s(task: str, seed: int, mean_s: float = 300.0, cv: float = 0.75) -> float:
     """Return the seconds of work in a task: the same for every agent and run with this seed."""
-    return lognormal(random.Random(f"{seed}/{task}"), mean_s, cv)
+    return Lognormal(mean_s, cv).draw(random.Random(f"{seed}/{task}"))
 
 
 class DeskState(StrEnum):
@@ -181,7 +196,8 @@ class Desk:
             return self._end(work, ActionKind.COMPLETE, at, work.total_s)
         if self._recalled_at is not None:
             # No work is done while it is wrapped up: the task stands as it stood at the recall.
-            return self._end(work, ActionKind.RETURN, at, work.done_by(self._recalled_at))
+            done_s = work.done_by(self._recalled_at) - self._habits.lost_on_recall_s
+            return self._end(work, ActionKind.RETURN, at, max(work.saved_s, done_s))
         return self._save(work, at)
 
     def _begin(self, work: _Work, at: float) -> None:
@@ -211,5 +227,5 @@ class Desk:
         self._recalled_at = None
         self.state = DeskState.FREE
 
-    def _draw(self, span: tuple[float, float]) -> float:
-        return self._rng.uniform(*span)
+    def _draw(self, time: Distribution) -> float:
+        return time.draw(self._rng)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 
-from callcenter.center import AgentChange, Call, Center, Handling, QueueFigures, draw_calls
+from callcenter.calls import Call, Handling, draw_calls
+from callcenter.center import AgentChange, Center, QueueFigures
 from callcenter.staffing import Shift, plan_shifts, staffed
 from callcenter.volumes import DEMO_DAY, INTERVAL_S, Volumes, arrival_times, half_hours, load, thin
 from demo.figures import Baseline, baseline
@@ -87,7 +88,7 @@ def make_day(options: DayOptions | None = None, volumes: Volumes | None = None) 
         target=chosen.target,
         tau_s=chosen.tau_s,
     )
-    calls = draw_calls(arrivals, _rng(chosen, "calls"), chosen.handling)
+    calls = draw_calls(arrivals, f"{chosen.seed}/calls", chosen.handling)
     return Day(chosen, opens_at, closes_at, counts, forecast, calls, shifts)
 
 

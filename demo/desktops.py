@@ -8,6 +8,7 @@ import random
 
 from callcenter.center import AgentState
 from callcenter.desk import Action, ActionKind, Desk, DeskState, Habits
+from callcenter.distributions import Uniform
 from clients import AgentHandlers, AgentSession, ApiError, Connection, Outcome, short
 from clients.values import moment
 from demo.acd import Acd
@@ -29,7 +30,9 @@ class Desktop(AgentHandlers):
     ) -> None:
         """Set the desk up; `run` connects it."""
         self.agent = agent
-        self.desk = Desk(agent, random.Random(f"{seed}/desk/{agent}"), Habits(checkpoint_s=(40.0, 60.0)))
+        self.desk = Desk(
+            agent, random.Random(f"{seed}/desk/{agent}"), Habits(checkpoint_s=Uniform(40.0, 60.0))
+        )
         self.session = AgentSession(connection, self, client_info="demo desktop")
         self._clock = clock
         self._book = book

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from callcenter.desk import ActionKind, Desk, DeskState, task_work_s
+from callcenter.desk import STANDARD, ActionKind, Desk, DeskState, Habits, task_work_s
+from callcenter.distributions import Deterministic
 
 
 def desk() -> Desk:
@@ -73,6 +74,33 @@ def test_a_task_that_is_all_but_done_is_completed_on_recall() -> None:
     one.recall(49.0, "t")
     (ended,) = one.step(60.0)
     assert ended.kind is ActionKind.COMPLETE
+
+
+def test_a_recall_in_the_standard_model_costs_30_s_and_takes_10_s() -> None:
+    one = Desk("a", random.Random(5), STANDARD)
+    assert one.offer(0.0, "t", total_s=600.0, done_s=100.0)
+    (accepted,) = one.step(0.0)
+    assert (accepted.kind, accepted.at) == (ActionKind.ACCEPT, 0.0)
+    assert one.step(49.0) == []
+    one.recall(50.0, "t")
+    (returned,) = one.step(100.0)
+    assert (returned.kind, returned.at, returned.reaction_s) == (ActionKind.RETURN, 60.0, 10.0)
+    assert returned.done_s == 120.0
+    assert (one.ledger.kept_s, one.ledger.lost_s) == (20.0, 40.0)
+
+
+@pytest.mark.parametrize(("checkpoint_s", "kept_s"), [(1000.0, 100.0), (15.0, 115.0), (12.0, 112.0)])
+def test_work_lost_on_recall_never_reaches_behind_the_begin_or_a_checkpoint(
+    checkpoint_s: float, kept_s: float
+) -> None:
+    habits = Habits(
+        checkpoint_s=Deterministic(checkpoint_s), settle_s=Deterministic(0.0), lost_on_recall_s=30.0
+    )
+    one = Desk("a", random.Random(5), habits)
+    one.start(0.0, "t", total_s=600.0, done_s=100.0)
+    one.step(20.0)
+    one.recall(20.0, "t")
+    assert one.step(60.0)[-1].done_s == kept_s
 
 
 def test_an_offer_can_be_rescinded_until_it_is_accepted() -> None:
