@@ -3,14 +3,8 @@
 Pure code: a snapshot and a memory in, decisions out. No I/O, no clock, no randomness.
 """
 
-from router.policies.blending.document import (
-    AgentChoice,
-    FieldChange,
-    FieldProblem,
-    PolicyDocument,
-    PolicyError,
-    diff,
-)
+from router.policies.blending.document import AgentChoice, FieldChange, PolicyDocument, diff
+from router.policies.blending.fields import FieldProblem, PolicyError
 from router.policies.blending.measures import Estimate, Measures
 from router.policies.blending.model import (
     Candidate,
@@ -23,22 +17,11 @@ from router.policies.blending.model import (
     Snapshot,
 )
 from router.policies.blending.nowcast import Nowcast
-from router.policies.blending.policy import (
-    LAWS,
-    BlendingPolicy,
-    Greedy,
-    Memory,
-    NoBlending,
-    PushSituation,
-    ServiceLevelToGo,
-    StaticReserve,
-    build_policy,
-    push_obstacle,
-)
+from router.policies.blending.protocol import BlendingPolicy, Memory
+from router.policies.blending.registry import build_policy, law_names
 from router.policies.blending.service_level import ServiceLevelFormula
 
 __all__ = [
-    "LAWS",
     "AgentChoice",
     "BlendingPolicy",
     "Candidate",
@@ -47,23 +30,18 @@ __all__ = [
     "FieldProblem",
     "ForecastInterval",
     "GateDecision",
-    "Greedy",
     "Measures",
     "Memory",
-    "NoBlending",
     "Nowcast",
     "PolicyDocument",
     "PolicyError",
-    "PushSituation",
     "Recall",
     "RecallAction",
     "RecallPlan",
     "RecallReason",
     "ServiceLevelFormula",
-    "ServiceLevelToGo",
     "Snapshot",
-    "StaticReserve",
     "build_policy",
     "diff",
-    "push_obstacle",
+    "law_names",
 ]

@@ -1,8 +1,8 @@
-"""What the law learns while it runs: handling time, task time, recall reaction and work lost.
+"""What is learned from the router's own events: task time, recall reaction and work lost.
 
-An AHT believed 30 % too short costs almost half of the days that could meet their target, so none
-of these is a constant. Each is a mean in which an observation's weight halves after a number of further
-observations; a prior stands for as many observations as it is trusted for, and fades like them.
+None of these is a constant (the handling time of calls is learned in ``handling``). Each is a mean in which an
+observation's weight halves after a number of further observations; a prior stands for as many observations as it
+is trusted for, and fades like them.
 """
 
 from __future__ import annotations
@@ -29,9 +29,8 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """The four estimates of one blending group; each method answers the next state."""
+    """The three estimates of one blending group; each method answers the next state."""
 
-    aht: Estimate
     task: Estimate
     recall_reaction: Estimate
     work_lost: Estimate
@@ -40,7 +39,6 @@ class Measures:
     @classmethod
     def from_priors(
         cls,
-        aht_s: float,
         task_s: float,
         recall_reaction_s: float,
         work_lost_s: float,
@@ -49,16 +47,11 @@ class Measures:
     ) -> Measures:
         """Start from what is believed, each belief worth ``prior_weight`` observations."""
         return cls(
-            Estimate(aht_s, prior_weight),
             Estimate(task_s, prior_weight),
             Estimate(recall_reaction_s, prior_weight),
             Estimate(work_lost_s, prior_weight),
             half_life,
         )
-
-    def call_handled(self, seconds: float) -> Measures:
-        """A call ended after ``seconds`` of talk, hold and after-call work."""
-        return replace(self, aht=self.aht.observed(seconds, self.half_life))
 
     def task_worked(self, seconds: float) -> Measures:
         """A task was completed after ``seconds`` of work in all its attempts."""

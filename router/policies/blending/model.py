@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+from router.policies.blending.records import Record, each
 
 
 @dataclass(frozen=True, slots=True)
-class ForecastInterval:
+class ForecastInterval(Record):
     """Calls expected and agents scheduled from ``start_ms`` until ``end_ms``; ``staff`` None if unknown."""
 
     start_ms: int
@@ -28,12 +30,17 @@ class ForecastInterval:
         usable = length > 0 and inside > 0 and math.isfinite(self.calls)
         return max(self.calls, 0.0) * inside / length if usable else 0.0
 
+    @property
+    def rate_per_s(self) -> float:
+        """Calls per second; 0 where the interval says nothing."""
+        return self.calls_between(self.start_ms, self.end_ms) * 1000.0 / max(self.end_ms - self.start_ms, 1)
+
     def covers(self, at_ms: int) -> bool:
         return self.start_ms <= at_ms < self.end_ms
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Record):
     """One look at a blending group.
 
     ``logged_in`` counts the agents who serve the group now: idle, on a call (ringing and after-call work
@@ -49,13 +56,15 @@ class Snapshot:
     logged_in: int
     on_tasks: int
     window_end_ms: int
-    waiting_ages_s: tuple[float, ...] = ()
+    waiting_ages_s: tuple[float, ...] = field(default=(), metadata={"read": tuple})
     answered: int = 0
     answered_in_target: int = 0
     abandoned: int = 0
     short_abandoned: int = 0
     arrivals: int = 0
-    forecast: tuple[ForecastInterval, ...] = ()
+    forecast: tuple[ForecastInterval, ...] = field(
+        default=(), metadata={"read": each(ForecastInterval.from_mapping)}
+    )
     aht_s: float | None = None
     task_s: float | None = None
     recall_reaction_s: float | None = None
@@ -70,14 +79,15 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class GateDecision:
+class GateDecision(Record):
     """Whether and how far a group may receive tasks.
 
     ``allowance``: agents on tasks at most. ``reserve`` / ``reserve_firm``: a task that may / may not be
     interrupted is pushed only while more agents than this are idle. ``recall_age_s``: the age at which a
     waiting call calls an agent back, None while recall is not armed. ``recall_all``: the data are stale and
     the policy takes running tasks back. ``tasks_ahead``: agents that may still be on tasks when the
-    look-ahead of the policy is over, None if that is not forecast.
+    look-ahead of the policy is over, None if that is not forecast. ``recall_chance``: a call recalls an agent only
+    if its chance to be late otherwise is this or more; it is reckoned with the mean times ``aht_s`` and ``task_s``.
     """
 
     open: bool
@@ -91,6 +101,13 @@ class GateDecision:
     recall_all: bool = False
     tasks_ahead: float | None = None
     explanation: Mapping[str, float | str] = field(default_factory=dict)
+    recall_chance: float = 0.0
+    aht_s: float = 0.0
+    task_s: float = 0.0
+
+    def recalling_by_chance(self, chance: float, aht_s: float, task_s: float) -> GateDecision:
+        """The same, recalling only for calls that are late otherwise with this chance or more."""
+        return replace(self, recall_chance=chance, aht_s=aht_s, task_s=task_s)
 
 
 class RecallAction(StrEnum):
@@ -107,7 +124,7 @@ class RecallReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Record):
     """An agent with an offer or a task, not being recalled yet.
 
     ``started_ms`` is when the task was accepted, or offered if ``accepted`` is false.
@@ -124,22 +141,22 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Recall:
+class Recall(Record):
     """One agent to be taken back, and why."""
 
     agent_id: str
     task_id: str
-    action: RecallAction
-    reason: RecallReason
+    action: RecallAction = field(metadata={"read": RecallAction})
+    reason: RecallReason = field(metadata={"read": RecallReason})
 
 
 @dataclass(frozen=True, slots=True)
-class RecallPlan:
+class RecallPlan(Record):
     """Whom to take back now, in order; ``missing`` more were needed than may be recalled or paced now.
 
     ``next_check_ms``: when to look again even if nothing is reported, None if there is no need.
     """
 
-    recalls: tuple[Recall, ...] = ()
+    recalls: tuple[Recall, ...] = field(default=(), metadata={"read": each(Recall.from_mapping)})
     missing: int = 0
     next_check_ms: int | None = None

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 from router.policies.blending.model import ForecastInterval, Snapshot
+from router.policies.blending.records import Record
 
 
 @dataclass(frozen=True, slots=True)
-class Nowcast:
+class Nowcast(Record):
     """What is remembered between looks; every number fades with the half-life but the first two.
 
     ``observed`` and ``forecast`` count calls while a forecast was there, ``calls`` and ``seconds`` always.
@@ -78,6 +81,42 @@ def calls_to_go(nowcast: Nowcast, snapshot: Snapshot, kappa_calls: float) -> flo
     if any(interval.end_ms > begin for interval in snapshot.forecast):
         return nowcast.ratio(kappa_calls) * calls_between(snapshot.forecast, begin, end)
     return nowcast.measured_rate() * (end - begin) / 1000.0
+
+
+class Stretch(NamedTuple):
+    """A part of the window to come: calls forecast, calls per second, mean staff (the present one where unknown)."""
+
+    calls: float
+    rate_per_s: float
+    staff: float
+
+
+def stretches(snapshot: Snapshot, length_s: float) -> list[Stretch]:
+    """The rest of the service-level window as the forecast has it, in stretches of about ``length_s``.
+
+    Stretches without forecast calls are left out; an empty answer says that nothing is forecast.
+    """
+    begin, end = snapshot.now_ms, snapshot.window_end_ms
+    if end <= begin:
+        return []
+    # Counted back from the end, so that the same stretches come again with the next look.
+    edges = [begin, *reversed(range(end, begin, -max(1, round(length_s * 1000.0))))]
+    found = (_stretch(snapshot, edge, following) for edge, following in pairwise(edges))
+    return [stretch for stretch in found if stretch is not None]
+
+
+def _stretch(snapshot: Snapshot, begin_ms: int, end_ms: int) -> Stretch | None:
+    inside = [i for i in snapshot.forecast if i.start_ms < end_ms and i.end_ms > begin_ms]
+    calls = calls_between(inside, begin_ms, end_ms)
+    covered_ms = sum(min(end_ms, i.end_ms) - max(begin_ms, i.start_ms) for i in inside)
+    if calls <= 0.0 or covered_ms <= 0:
+        return None
+    present = float(snapshot.logged_in)
+    staff = sum(
+        (min(end_ms, i.end_ms) - max(begin_ms, i.start_ms)) * (present if i.staff is None else i.staff)
+        for i in inside
+    )
+    return Stretch(calls, calls * 1000.0 / covered_ms, staff / covered_ms)
 
 
 def calls_between(forecast: Sequence[ForecastInterval], begin_ms: int, end_ms: int) -> float:

@@ -1,8 +1,9 @@
 """Whom to take back from tasks: just in time for waiting calls, and in stages before a forecast shortage.
 
-A call that has waited ``τ − d − guard`` and whose place is beyond the agents already on their way back will
-be late unless one more agent is called: exactly one for each such call. What costs least goes first: offers
-that nobody accepted, then the task on which least work would be lost.
+A call that has waited ``τ − d − guard`` and whose place is beyond the agents already on their way back may
+be late unless one more agent is called: exactly one for each such call, if the law finds its chance to be late
+worth the work lost. What costs least goes first: offers that nobody accepted, then the task on which least work would
+be lost.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def plan_recalls(
         return _take_back_all(document, snapshot, candidates, sent_last_second)
     if document.is_stale(snapshot.feed_age_s):
         return RecallPlan()
-    urgent = calls_due(snapshot, gate)
+    urgent = calls_due(document, snapshot, gate)
     ahead = max(0, shortage_ahead(document, gate, candidates) - urgent)
     eligible = least_cost_first(document, snapshot, candidates)
     pace = _left(document.max_recalls_per_second, sent_last_second)
@@ -55,12 +56,49 @@ def plan_recalls(
     )
 
 
-def calls_due(snapshot: Snapshot, gate: GateDecision) -> int:
-    """Waiting calls old enough for a recall, less the agents already on their way back."""
+def may_recall(document: PolicyDocument, snapshot: Snapshot, gate: GateDecision) -> bool:
+    """Whether anybody could be named by :func:`plan_recalls`, without knowing who is on a task."""
+    shortage = gate.tasks_ahead is not None and snapshot.on_tasks > gate.tasks_ahead
+    return gate.recall_all or shortage or calls_due(document, snapshot, gate) > 0
+
+
+def calls_due(document: PolicyDocument, snapshot: Snapshot, gate: GateDecision) -> int:
+    """Waiting calls that are worth a recall now, less the agents already on their way back.
+
+    A call is due when only an agent recalled now comes in time. Where the gate asks for a chance, a due call that
+    will probably be answered without help recalls nobody, nor does one for which a recall comes too late; past
+    ``longest_wait_s`` a call recalls an agent whatever it costs.
+    """
     if gate.recall_age_s is None:
         return 0
-    due = sum(1 for age in snapshot.waiting_ages_s if age >= gate.recall_age_s)
-    return max(0, due - max(snapshot.returning, 0))
+    returning, needed = max(snapshot.returning, 0), 0
+    due = (age for age in snapshot.waiting_ages_s if age >= gate.recall_age_s)
+    for place, age in enumerate(sorted(due, reverse=True), start=1):
+        behind = place - returning - needed
+        if behind > 0 and _worth_a_recall(document, snapshot, gate, age, behind):
+            needed += 1
+    return needed
+
+
+def _worth_a_recall(
+    document: PolicyDocument, snapshot: Snapshot, gate: GateDecision, age_s: float, place: int
+) -> bool:
+    if gate.recall_chance <= 0.0 or age_s + _reaction_s(document, snapshot) >= document.longest_wait_s:
+        return True
+    if age_s + _reaction_s(document, snapshot) > document.target_s:
+        return False
+    left_s = document.target_s - age_s - document.recall_guard_s / 2.0
+    return chance_late(snapshot, gate, left_s, place) >= gate.recall_chance
+
+
+def chance_late(snapshot: Snapshot, gate: GateDecision, left_s: float, place: int) -> float:
+    """P(fewer than ``place`` agents come free in ``left_s``), agents on calls and tasks ending theirs at random."""
+    working = max(snapshot.on_tasks - snapshot.returning, 0)
+    freed_per_s = snapshot.on_call / gate.aht_s + working / gate.task_s
+    mean = freed_per_s * max(left_s, 0.0)
+    # From the middle outwards nothing overflows: log-probabilities, each place one term.
+    logs = (n * math.log(mean) - mean - math.lgamma(n + 1) for n in range(place)) if mean > 0.0 else (0.0,)
+    return min(1.0, sum(math.exp(log) for log in logs))
 
 
 def shortage_ahead(document: PolicyDocument, gate: GateDecision, candidates: Iterable[Candidate]) -> int:

@@ -9,15 +9,14 @@ counted in mean agents not at work, and the cheaper one is taken.
 from __future__ import annotations
 
 import math
+from bisect import bisect
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
-from numpy.typing import NDArray
+from router.policies.blending.chain import Chain, Solved, significant, solve
 
-from router.policies.blending.chain import Chain, Floats, mean_idle, significant, solve, waits_longer
-
-_GRID = 12
+_SAME_COST = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +78,12 @@ def _rounded(question: ReserveQuestion) -> ReserveQuestion:
 
 @lru_cache(maxsize=256)
 def _solved(question: ReserveQuestion) -> Reserves:
-    staff = question.chain.staff
-    without, idle_without = _reserve_without_recall(question)
+    staff, curve = question.chain.staff, _Curve(question)
+    without, idle_without = _reserve_without_recall(question, curve)
     feasible = without < staff
     cost_without = idle_without if feasible else math.inf
     # A reserve beyond u_n leaves more agents idle than u_n does, so it cannot be the cheaper way.
-    with_recall, cost_with = _reserve_with_recall(question, without)
+    with_recall, cost_with = _reserve_with_recall(question, curve, without)
     # Where both cost the same no calls are known yet: nobody is held back, and the first call that waits recalls.
     armed = question.recall_is_fast_enough and cost_with <= cost_without
     chosen = max(1, with_recall) if armed and cost_with < cost_without else without
@@ -101,50 +100,81 @@ def _solved(question: ReserveQuestion) -> Reserves:
     )
 
 
-def _reserve_without_recall(question: ReserveQuestion) -> tuple[int, float]:
+class _Curve:
+    """The chain solved for the reserves asked so far; both searches ask for much the same ones."""
+
+    def __init__(self, question: ReserveQuestion) -> None:
+        self._question = question
+        self._loss_rate = _loss_rate(question)
+        self._known: list[int] = []
+        self._solved: dict[int, Solved] = {}
+
+    def late(self, reserve: int) -> float:
+        """P(W > τ): the calls answered too late without recall."""
+        return self.at(reserve).waits_longer_than(self._question.within_s)
+
+    def cost_with_recall(self, reserve: int) -> float:
+        """Mean idle agents and the work lost by recalls."""
+        solved = self.at(reserve)
+        return solved.mean_idle + self._loss_rate * solved.waits_longer_than(self._question.recall_age_s)
+
+    def at(self, reserve: int) -> Solved:
+        """The chain with this reserve, solved once."""
+        if reserve not in self._solved:
+            place = bisect(self._known, reserve)
+            self._solved[reserve] = solve(self._question.chain, reserve, self._guess(place, reserve))
+            self._known.insert(place, reserve)
+        return self._solved[reserve]
+
+    def _guess(self, place: int, reserve: int) -> float | None:
+        """Mean idle agents read between the neighbours known: from there a step or two find the fixed point."""
+        if not 0 < place < len(self._known):
+            return None
+        low, high = self._known[place - 1], self._known[place]
+        share = (reserve - low) / (high - low)
+        return self._solved[low].mean_idle * (1.0 - share) + self._solved[high].mean_idle * share
+
+
+def _reserve_without_recall(question: ReserveQuestion, curve: _Curve) -> tuple[int, float]:
     """Smallest u with P(W > τ) ≤ 1 − required and its mean idle agents; the whole staff where none suffices.
 
-    P(W > τ) falls as u grows (held by a property test), so the search halves the range.
+    P(W > τ) falls as u grows (held by a property test).
     """
-    chain, allowed = question.chain, 1.0 - question.required
-    low, high = 0, chain.staff
-    if high == 0 or waits_longer(chain, high - 1, question.within_s) > allowed:
-        return high, math.inf
-    high -= 1
-    while low < high:
-        middle = (low + high) // 2
-        if waits_longer(chain, middle, question.within_s) <= allowed:
-            high = middle
-        else:
-            low = middle + 1
-    return low, mean_idle(chain, low)
+    staff, allowed = question.chain.staff, 1.0 - question.required
+    if staff == 0 or curve.late(staff - 1) > allowed:
+        return staff, math.inf
+    reserve = _smallest(lambda u: curve.late(u) <= allowed, staff - 1)
+    return reserve, curve.at(reserve).mean_idle
 
 
-def _reserve_with_recall(question: ReserveQuestion, most: int) -> tuple[int, float]:
+def _reserve_with_recall(question: ReserveQuestion, curve: _Curve, most: int) -> tuple[int, float]:
     """The u ≤ ``most`` that costs least with recall, and its cost: mean idle agents + work lost by recalls.
 
-    The mean idle agents rise with u while the work lost falls, so the cost has one valley: it is looked
-    for on a coarse grid, then on a finer one around the best point, until neighbours are compared.
+    The mean idle agents rise with u while the work lost falls, so the cost has one valley (held by a property test),
+    and its bottom is where one agent more no longer pays.
     """
     if not question.recall_is_fast_enough:
         return most, math.inf
     if question.chain.overloaded:
         # Nobody to spare: hold all back, yet at a finite cost, so that running tasks can be recalled.
         return question.chain.staff, _loss_rate(question)
-    low, high = 0, most
-    while True:
-        tried = np.unique(np.linspace(low, high, _GRID).round().astype(np.int64))
-        costs = _costs_with_recall(question, tried)
-        best = int(np.argmin(costs))
-        if high - low < _GRID:
-            return int(tried[best]), float(costs[best])
-        low, high = int(tried[max(best - 1, 0)]), int(tried[min(best + 1, tried.size - 1)])
+    cost = curve.cost_with_recall
+    reserve = _smallest(lambda u: u == most or cost(u + 1) > cost(u) - _SAME_COST, most)
+    return reserve, cost(reserve)
 
 
-def _costs_with_recall(question: ReserveQuestion, tried: NDArray[np.int64]) -> Floats:
-    solved = solve(question.chain, tried)
-    costs: Floats = solved.mean_idle + _loss_rate(question) * solved.waits_longer_than(question.recall_age_s)
-    return costs
+def _smallest(enough: Callable[[int], bool], most: int) -> int:
+    """The smallest number from 0 to ``most``, which is enough, that is; what is above one that is, is enough too.
+
+    Steps that double, then halves: small reserves are the usual answer, and the cheap ones to look at.
+    """
+    low, high = -1, 0
+    while high < most and not enough(high):
+        low, high = high, min(2 * high + 1, most)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def _loss_rate(question: ReserveQuestion) -> float:

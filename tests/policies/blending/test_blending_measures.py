@@ -15,12 +15,12 @@ def test_a_prior_weighs_as_many_observations_as_it_is_trusted_for() -> None:
     assert learnt.weight == pytest.approx(2.0)
 
 
-def test_an_aht_believed_too_short_is_learnt_within_a_few_hundred_calls() -> None:
-    measures = Measures.from_priors(168.0, 300.0, 10.0, 30.0)
+def test_a_task_time_believed_too_short_is_learnt_within_a_few_hundred_tasks() -> None:
+    measures = Measures.from_priors(168.0, 10.0, 30.0)
     for _ in range(400):
-        measures = measures.call_handled(240.0)
-    assert measures.aht.mean_s == pytest.approx(240.0, rel=0.02)
-    assert measures.task.mean_s == 300.0
+        measures = measures.task_worked(240.0)
+    assert measures.task.mean_s == pytest.approx(240.0, rel=0.02)
+    assert measures.work_lost.mean_s == 30.0
 
 
 def test_the_weight_of_the_past_halves_over_the_half_life() -> None:
@@ -31,9 +31,8 @@ def test_the_weight_of_the_past_halves_over_the_half_life() -> None:
 
 
 def test_each_observation_goes_to_its_own_estimate() -> None:
-    start = Measures.from_priors(240.0, 300.0, 10.0, 30.0, prior_weight=1.0)
+    start = Measures.from_priors(300.0, 10.0, 30.0, prior_weight=1.0)
     after = start.task_worked(400.0).recall_obeyed(4.0).work_discarded(0.0)
-    assert after.aht == start.aht
     assert after.task.mean_s > 300.0
     assert 4.0 < after.recall_reaction.mean_s < 10.0
     assert 0.0 < after.work_lost.mean_s < 30.0

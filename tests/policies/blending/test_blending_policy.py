@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.policies.blending import reserve as reserve_module
-from router.policies.blending.document import LAW_NAMES, PolicyDocument
+from router.policies.blending.document import PolicyDocument
 from router.policies.blending.model import Candidate, ForecastInterval, GateDecision, Snapshot
-from router.policies.blending.policy import Memory, PushSituation, build_policy, push_obstacle
+from router.policies.blending.protocol import Memory
+from router.policies.blending.registry import BUILT_IN_LAWS, build_policy
 
 HALF_HOUR_MS = 1_800_000
 
@@ -41,8 +42,13 @@ def look(staff: int = 40, calls: float = 240.0, **changes: Any) -> Snapshot:
     return replace(base, **changes)
 
 
+def to_go(**changes: Any) -> PolicyDocument:
+    """The law most of these tests are about; what laws share is tested with it too."""
+    return PolicyDocument(law="service_level_to_go", **changes)
+
+
 def decide(snapshot: Snapshot, document: PolicyDocument | None = None) -> GateDecision:
-    return build_policy(document or PolicyDocument()).decide(snapshot, Memory())[0]
+    return build_policy(document or to_go()).decide(snapshot, Memory())[0]
 
 
 def test_a_group_with_time_to_spare_opens_with_recall_armed_and_a_larger_reserve_for_firm_work() -> None:
@@ -55,7 +61,7 @@ def test_a_group_with_time_to_spare_opens_with_recall_armed_and_a_larger_reserve
     assert gate.rate_per_s == pytest.approx(240 / 1800)
 
 
-@pytest.mark.parametrize("law", LAW_NAMES)
+@pytest.mark.parametrize("law", BUILT_IN_LAWS)
 @pytest.mark.parametrize("age", [10.001, None, float("nan"), float("inf")])
 def test_every_law_closes_on_stale_data_and_remembers_what_it_knew(law: str, age: float | None) -> None:
     policy = build_policy(PolicyDocument(law=law))
@@ -78,7 +84,7 @@ def test_running_tasks_come_back_on_stale_data_where_the_policy_says_so() -> Non
     assert [r.agent_id for r in policy.recalls(stale, gate, [task]).recalls] == ["a"]
 
 
-@pytest.mark.parametrize("law", LAW_NAMES)
+@pytest.mark.parametrize("law", BUILT_IN_LAWS)
 def test_no_law_opens_without_staff(law: str) -> None:
     gate = decide(look(staff=0, idle=0, on_tasks=0), PolicyDocument(law=law))
     assert not gate.open
@@ -117,7 +123,7 @@ def test_a_lone_agent_is_never_given_a_task_while_recall_is_armed() -> None:
 
 
 def test_a_bad_day_needs_more_reserve_than_a_good_one() -> None:
-    document = PolicyDocument(recall_enabled=False)
+    document = to_go(recall_enabled=False)
     good = decide(look(answered=1000, answered_in_target=950), document)
     bad = decide(look(answered=1000, answered_in_target=600), document)
     assert bad.required_service_level > good.required_service_level
@@ -125,7 +131,7 @@ def test_a_bad_day_needs_more_reserve_than_a_good_one() -> None:
 
 
 def test_slow_recall_falls_back_to_the_reserve_without_recall() -> None:
-    slow, off = decide(look(recall_reaction_s=20.0)), decide(look(), PolicyDocument(recall_enabled=False))
+    slow, off = decide(look(recall_reaction_s=20.0)), decide(look(), to_go(recall_enabled=False))
     assert not slow.armed
     assert slow.recall_age_s is None
     assert slow.reserve == slow.reserve_firm == off.reserve
@@ -137,7 +143,7 @@ def test_measurements_that_are_no_times_give_way_to_the_beliefs_of_the_document(
 
 
 def test_hysteresis_raises_the_reserve_only_after_danger() -> None:
-    document = PolicyDocument(hysteresis_agents=2)
+    document = to_go(hysteresis_agents=2)
     calm = decide(look(), document)
     assert calm.reserve == decide(look()).reserve
     for danger in ({"last_recall_ms": 541_000}, {"returning": 1}):
@@ -147,8 +153,8 @@ def test_hysteresis_raises_the_reserve_only_after_danger() -> None:
 
 
 def test_the_largest_share_on_tasks_bounds_the_allowance() -> None:
-    assert decide(look(staff=100), PolicyDocument(max_share_on_tasks=0.29)).allowance == 29
-    none = decide(look(), PolicyDocument(max_share_on_tasks=0.0))
+    assert decide(look(staff=100), to_go(max_share_on_tasks=0.29)).allowance == 29
+    none = decide(look(), to_go(max_share_on_tasks=0.0))
     assert not none.open
     assert "max_share_on_tasks" in str(none.explanation["reason"])
 
@@ -175,15 +181,82 @@ def test_the_simple_laws() -> None:
     assert nothing.armed
 
 
+def test_the_forecast_schedule_is_a_plan_that_the_day_does_not_change() -> None:
+    document = PolicyDocument(law="forecast_schedule", margin=0.02)
+    plan = decide(look(forecast=day(240.0, 40.0)), document)
+    assert plan.open
+    assert plan.armed
+    assert plan.rate_per_s == pytest.approx(240 / 1800)
+    assert plan.required_service_level == pytest.approx(0.82)
+    policy, memory = build_policy(document), Memory()
+    for hour, bad in enumerate(({"answered": 900}, {"waiting_ages_s": (60.0, 30.0)}, {"arrivals": 5000})):
+        snapshot = look(forecast=day(240.0, 40.0), now_ms=600_000 + hour * 2 * HALF_HOUR_MS, **bad)
+        gate, memory = policy.decide(snapshot, memory)
+        assert (gate.reserve, gate.reserve_firm, gate.armed) == (plan.reserve, plan.reserve_firm, plan.armed)
+
+
+def test_the_forecast_schedule_plans_with_the_scheduled_staff_and_the_forecast_of_the_interval() -> None:
+    document = PolicyDocument(law="forecast_schedule", recall_enabled=False)
+    ample, scarce = (decide(look(forecast=day(240.0, staff)), document) for staff in (44.0, 37.0))
+    assert ample.reserve < scarce.reserve
+    assert not ample.armed
+    unknown = decide(look(forecast=day(240.0)), document)
+    assert unknown.reserve == decide(look(forecast=day(240.0, 40.0)), document).reserve
+    quiet = day(240.0, 40.0)[:1] + day(120.0, 40.0)[1:]
+    later = decide(look(forecast=quiet, now_ms=HALF_HOUR_MS), document)
+    assert later.reserve < decide(look(forecast=quiet), document).reserve
+
+
+def test_the_forecast_schedule_pushes_nothing_where_nothing_is_forecast() -> None:
+    gate = decide(look(forecast=()), PolicyDocument(law="forecast_schedule"))
+    assert not gate.open
+    assert gate.armed
+    assert gate.explanation["reason"] == "the forecast says nothing of this time"
+
+
+def adapted(document: PolicyDocument, *counts: tuple[int, int], staff: int = 40) -> list[int]:
+    """The reserves of an adaptive threshold after looks at (calls answered, in target) so far."""
+    policy, memory, reserves = build_policy(document), Memory(), []
+    for step, (answered, hits) in enumerate(counts):
+        snapshot = look(staff=staff, now_ms=30_000 * step, answered=answered, answered_in_target=hits)
+        gate, memory = policy.decide(snapshot, memory)
+        reserves.append(gate.reserve)
+    return reserves
+
+
+def adaptive(**changes: Any) -> PolicyDocument:
+    parameters = {"first_threshold": 5, "agents_per_call": 0.5}
+    return PolicyDocument(law="adaptive_threshold", parameters=parameters, margin=0.0, **changes)
+
+
+def test_the_adaptive_threshold_rises_by_late_calls_and_falls_by_those_in_time() -> None:
+    # A late call: 0.5 · 0.8 = 0.4 up; one in time: 0.5 · 0.2 = 0.1 down. At 80 % it stays.
+    assert adapted(adaptive(), (100, 80), (110, 80), (110, 80), (130, 100), (180, 140)) == [5, 9, 9, 7, 7]
+
+
+def test_the_adaptive_threshold_keeps_within_the_staff_and_survives_a_new_day() -> None:
+    assert adapted(adaptive(), (0, 0), (500, 0), (520, 20), staff=12) == [5, 12, 10]
+    assert adapted(adaptive(), (100, 80), (110, 80), (3, 3), (13, 13)) == [5, 9, 9, 8]
+    assert adapted(adaptive(recall_enabled=False), (0, 0), (900, 900)) == [5, 0]
+    assert adapted(adaptive(), (0, 0), (900, 900)) == [5, 1]
+
+
+def test_the_numbers_of_one_law_are_not_read_by_another() -> None:
+    _, memory = build_policy(adaptive()).decide(look(answered=10, answered_in_target=1), Memory())
+    assert memory.own["threshold"] == 5.0
+    _, memory = build_policy(to_go()).decide(look(now_ms=700_000), memory)
+    assert (memory.law, dict(memory.own)) == ("service_level_to_go", {})
+
+
 def test_the_same_input_gives_the_same_decision() -> None:
-    policy = build_policy(PolicyDocument())
+    policy = build_policy(to_go())
     first = policy.decide(look(), Memory())
     reserve_module._solved.cache_clear()
     assert policy.decide(look(), Memory()) == first
 
 
 def test_the_memory_carries_the_nowcast_on() -> None:
-    policy = build_policy(PolicyDocument())
+    policy = build_policy(to_go())
     _, memory = policy.decide(look(calls=200.0, now_ms=0), Memory())
     gate, _ = policy.decide(look(calls=200.0, now_ms=HALF_HOUR_MS, arrivals=400), memory)
     # Twice the forecast was seen: r = (200 + 400) / (200 + 200).
@@ -215,7 +288,7 @@ snapshots = st.builds(
 
 
 @settings(max_examples=200)
-@given(st.sampled_from(LAW_NAMES), snapshots, snapshots)
+@given(st.sampled_from(BUILT_IN_LAWS), snapshots, snapshots)
 def test_whatever_is_seen_the_decision_makes_sense(law: str, first: Snapshot, second: Snapshot) -> None:
     policy = build_policy(PolicyDocument(law=law))
     memory = Memory()
@@ -232,48 +305,16 @@ def test_whatever_is_seen_the_decision_makes_sense(law: str, first: Snapshot, se
         assert all(map(math.isfinite, [gate.required_service_level, gate.rate_per_s, *numbers]))
 
 
-def push(**changes: Any) -> PushSituation:
-    free = PushSituation(
-        idle=6, idle_for_s=5.0, waiting=0, on_tasks=3, interruptible=True, expected_task_s=300.0
-    )
-    return free._replace(**changes)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"waiting": 1}, "a call is waiting"),
-        ({"on_tasks": 8}, "8 agents are on tasks and the allowance is 8"),
-        ({"idle": 2}, "2 agents are idle and the reserve is 2"),
-        ({"idle": 5, "interruptible": False}, "5 agents are idle and the reserve is 5"),
-        ({"idle_for_s": 4.9}, "idle for less than 5 s"),
-        ({"ready_for_s": 299.0}, "break or shift end"),
-    ],
-)
-def test_what_forbids_a_push_is_told_and_one_step_back_it_is_allowed(
-    changes: dict[str, Any], words: str
-) -> None:
-    gate = GateDecision(True, 8, 2, 5, True, 0.8, 0.1)
-    assert words in (push_obstacle(PolicyDocument(), gate, push(**changes)) or "")
-    allowed = push(on_tasks=7, idle=3, ready_for_s=300.0)
-    assert push_obstacle(PolicyDocument(), gate, allowed) is None
-    assert push_obstacle(PolicyDocument(), gate, push(idle=6, interruptible=False)) is None
-
-
-def test_a_closed_gate_forbids_every_push_and_says_why() -> None:
-    gate = decide(look(feed_age_s=None))
-    assert push_obstacle(PolicyDocument(), gate, push()) == "the gate is closed: the telephony feed is stale"
-
-
-@pytest.mark.parametrize(("staff", "bound_ms"), [(500, 100.0), (1000, 150.0)])
-def test_a_decision_for_a_large_group_takes_bounded_time(staff: int, bound_ms: float) -> None:
-    """The goal is 10 ms at 500 agents; the bound is ten times that, because test machines are shared."""
-    policy = build_policy(PolicyDocument())
+@pytest.mark.parametrize("law", ["lateness_price", "service_level_to_go", "forecast_schedule"])
+@pytest.mark.parametrize(("staff", "bound_ms"), [(500, 30.0), (1000, 60.0)])
+def test_a_decision_for_a_large_group_takes_bounded_time(law: str, staff: int, bound_ms: float) -> None:
+    """The goal is 10 ms at 500 agents, and 1 is usual; test machines differ."""
+    policy = build_policy(PolicyDocument(law=law))
     snapshot = look(staff=staff, calls=staff * 7.0, answered=20_000, answered_in_target=15_000)
     spent = []
-    for _ in range(3):
+    for _ in range(5):
         reserve_module._solved.cache_clear()
-        begin = time.perf_counter()
+        begin = time.thread_time()
         policy.decide(snapshot, Memory())
-        spent.append((time.perf_counter() - begin) * 1000.0)
+        spent.append((time.thread_time() - begin) * 1000.0)
     assert min(spent) < bound_ms

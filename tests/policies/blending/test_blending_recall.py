@@ -212,7 +212,7 @@ def test_what_always_holds(
     plan = plan_recalls(DOCUMENT, snapshot, replace(GATE, tasks_ahead=ahead), crew, sent)
     by_agent = {c.agent_id: c for c in crew}
     picked = [by_agent[r.agent_id] for r in plan.recalls]
-    due = calls_due(snapshot, GATE)
+    due = calls_due(DOCUMENT, snapshot, GATE)
     urgent = [r for r in plan.recalls if r.reason is RecallReason.CALL_WAITING]
     assert due == max(0, sum(age >= 8.0 for age in ages) - returning)
     assert len(urgent) <= due

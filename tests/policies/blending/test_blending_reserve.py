@@ -6,7 +6,6 @@ import math
 import time
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,17 +67,39 @@ def test_the_reserve_suffices_and_one_agent_less_does_not(asked: ReserveQuestion
         assert waits_longer(asked.chain, answer.without_recall - 1, 20.0) > allowed
 
 
+def plainly_searched(asked: ReserveQuestion) -> int:
+    """The reserve without recall by halving the range, one reserve at a time."""
+    low, high = 0, asked.chain.staff
+    if high == 0 or waits_longer(asked.chain, high - 1, asked.within_s) > 1.0 - asked.required:
+        return high
+    high -= 1
+    while low < high:
+        middle = (low + high) // 2
+        enough = waits_longer(asked.chain, middle, asked.within_s) <= 1.0 - asked.required
+        low, high = (low, middle) if enough else (middle + 1, high)
+    return low
+
+
+@settings(max_examples=200)
+@given(questions(), st.integers(1, 1000))
+def test_the_search_finds_what_plain_halving_finds(asked: ReserveQuestion, staff: int) -> None:
+    busy = asked.chain.load / asked.chain.staff
+    chain = replace(asked.chain, staff=staff, rate_per_s=staff * busy / asked.chain.aht_s).rounded()
+    asked = replace(asked, chain=chain, required=round(asked.required, 4))
+    assert reserves(asked).without_recall == plainly_searched(asked)
+
+
 @settings(max_examples=150)
 @given(questions())
-def test_the_coarse_search_finds_what_a_full_scan_finds(asked: ReserveQuestion) -> None:
+def test_the_search_with_recall_finds_what_a_full_scan_finds(asked: ReserveQuestion) -> None:
     asked = replace(asked, chain=asked.chain.rounded(), reaction_s=5.0, lost_s=round(asked.lost_s))
     if asked.chain.overloaded:
         return
     answer = reserves(asked)
-    solved = solve(asked.chain, np.arange(answer.without_recall + 1, dtype=np.int64))
     loss = max(asked.lost_s, 10.0) * asked.chain.rate_per_s
-    costs = solved.mean_idle + loss * solved.waits_longer_than(20.0 - 5.0 - 2.0)
-    assert answer.cost_with_recall == pytest.approx(float(costs.min()), abs=2e-3)
+    solved = [solve(asked.chain, reserve) for reserve in range(answer.without_recall + 1)]
+    costs = [one.mean_idle + loss * one.waits_longer_than(20.0 - 5.0 - 2.0) for one in solved]
+    assert answer.cost_with_recall == pytest.approx(min(costs), abs=1e-4)
 
 
 @settings(max_examples=150)
@@ -156,17 +177,17 @@ def test_the_smallest_groups(staff: int) -> None:
     assert 0 <= answer.interruptible <= answer.firm <= staff
 
 
-@pytest.mark.parametrize(("staff", "bound_ms"), [(500, 100.0), (1000, 150.0)])
+@pytest.mark.parametrize(("staff", "bound_ms"), [(500, 30.0), (1000, 60.0)])
 @pytest.mark.parametrize("occupancy", [0.3, 0.6, 0.9, 0.97, 0.995])
 def test_a_large_group_is_solved_in_bounded_time(staff: int, bound_ms: float, occupancy: float) -> None:
-    """The goal is 10 ms at 500 agents; the bound is ten times that, because test machines are shared."""
+    """The goal is 10 ms at 500 agents, and 4.4 the worst seen; test machines differ."""
     asked = replace(question(staff, occupancy, task_s=900.0), required=0.95)
     spent = []
-    for _ in range(3):
+    for _ in range(5):
         module._solved.cache_clear()
-        begin = time.perf_counter()
+        begin = time.thread_time()
         reserves(asked)
-        spent.append((time.perf_counter() - begin) * 1000.0)
+        spent.append((time.thread_time() - begin) * 1000.0)
     assert min(spent) < bound_ms
 
 

@@ -1,0 +1,182 @@
+"""The law ``lateness_price``: one price for a late call over the rest of the window decides reserve and recalls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from router.policies.blending.fields import number, seconds
+from router.policies.blending.laws.base import Figures, Law, Own
+from router.policies.blending.model import GateDecision, Snapshot
+from router.policies.blending.nowcast import Stretch, stretches
+
+if TYPE_CHECKING:
+    from router.policies.blending.outlook import Outlook, Rules
+
+# Inputs are rounded to this, so that updates which differ by less than chance share their computation.
+_RATIO_STEP = 0.02
+_DIGITS = 3
+_STEP = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """The constants of the law's own."""
+
+    highest_price_s: float = seconds(4000.0, "most agent time that one more call in target is worth", 1.0)
+    stretch_s: float = seconds(
+        5400.0, "length of the stretches in which the rest of the window is planned", 60.0
+    )
+    bias_calls: float = number(20.0, "late calls' worth of belief in the law's own predictions", 0.001, 1e6)
+    bias_first: float = number(1.0, "late calls expected for each one predicted before any was seen", 0.1, 10.0)
+    bias_half_life_s: float = seconds(7200.0, "half-life of predicted and seen late calls", 1.0)
+
+
+class Plan(NamedTuple):
+    """What was found for now: price in agent-seconds a late call, reserves in agents, share of calls late."""
+
+    price_s: float
+    reserve: int
+    firm: int
+    late: float
+
+
+class LatenessPrice(Law):
+    """Late calls are a budget that the rest of the window may spend where they save most agent time.
+
+    The service level to go leaves ``(1 − required)·M`` of the M calls to come late. At a price ν in agent-seconds
+    a late call, each stretch of the window takes the reserve with the least ``idle + λ·(c·recalls + ν·late)``, where
+    a recall (cost c: reaction and work lost) is sent for a call whose chance to be late otherwise is c/ν or more;
+    ν is the lowest price at which the plan keeps to the budget. Late calls seen against those predicted correct
+    the predictions.
+
+    Sources: the reserve as a threshold, Bhulai & Koole, *A queueing model for call blending in call centers*, IEEE
+    TAC 48(8), 2003; one multiplier for one constraint over many stretches is Everett's, *Generalized Lagrange
+    multiplier method*, Operations Research 11, 1963; their use for recalls, and the correction, are this project's.
+    """
+
+    Parameters = Price
+    parameters: Price
+
+    def remember(self, snapshot: Snapshot, figures: Figures, own: Own) -> Own:
+        """Learn from the late calls since the last look, and plan anew."""
+        seen, expected = self._learnt(snapshot, figures, own)
+        bias = self._bias(seen, expected)
+        plan = self._plan(snapshot, figures, bias)
+        return {
+            "at_ms": float(snapshot.now_ms),
+            "calls": float(figures.so_far.calls),
+            "late": float(figures.so_far.calls - figures.so_far.in_target),
+            "seen": seen,
+            "expected": expected,
+            "price_s": plan.price_s,
+            "reserve": float(plan.reserve),
+            "firm": float(plan.firm),
+            "predicted": plan.late,
+        }
+
+    def choose(self, snapshot: Snapshot, figures: Figures, own: Own) -> GateDecision:
+        """Open the gate for what the plan leaves, and recall where a late call costs more."""
+        age, cost = self.recall_age_s(figures.reaction_s), self._recall_cost_s(figures)
+        reserve = max(int(own["reserve"]), self.document.reserve_min, 0 if age is None else 1)
+        told = {
+            "price_of_a_late_call_s": own["price_s"],
+            "late_share_predicted": min(1.0, own["predicted"] * self._bias(own["seen"], own["expected"])),
+            "late_seen_over_predicted": self._bias(own["seen"], own["expected"]),
+            "reserve_interruptible": float(reserve),
+            "reserve_firm": float(max(reserve, int(own["firm"]))),
+        }
+        chance = min(1.0, cost / own["price_s"])
+        if age is not None:
+            told["recall_least_chance_to_be_late"] = chance
+        gate = self.open_gate(snapshot, figures, reserve, int(own["firm"]), age, told)
+        return gate.recalling_by_chance(chance, figures.aht_s, figures.task_s) if age is not None else gate
+
+    def tasks_ahead(self, snapshot: Snapshot, figures: Figures) -> float | None:
+        """None: the plan sees a shortage in its own stretch, and holds back by the reserve and by recalls."""
+        return None
+
+    # -- what was learnt -------------------------------------------------------------------------------
+    def _learnt(self, snapshot: Snapshot, figures: Figures, own: Own) -> tuple[float, float]:
+        """Late calls seen and predicted so far, fading. Counters that fell count anew."""
+        if not own:
+            return 0.0, 0.0
+        elapsed_s = max(0.0, snapshot.now_ms - own["at_ms"]) / 1000.0
+        fade = 0.5 ** (elapsed_s / self.parameters.bias_half_life_s)
+        calls = figures.so_far.calls - own["calls"]
+        late = figures.so_far.calls - figures.so_far.in_target - own["late"]
+        if calls < 0 or late < 0:
+            return own["seen"] * fade, own["expected"] * fade
+        return own["seen"] * fade + late, own["expected"] * fade + own["predicted"] * calls
+
+    def _bias(self, seen: float, expected: float) -> float:
+        """Late calls for each one predicted."""
+        belief = self.parameters.bias_calls
+        return (belief * self.parameters.bias_first + seen) / (belief + expected)
+
+    # -- the plan --------------------------------------------------------------------------------------
+    def _plan(self, snapshot: Snapshot, figures: Figures, bias: float) -> Plan:
+        rules = self._rules(figures)
+        now = self._outlook(figures, rules, figures.rate_per_s, snapshot.logged_in)
+        price_s = self._price_s(snapshot, figures, rules, bias)
+        # No stretch is given up for the others: what is planned for now may not fall under the lowest level.
+        most = (1.0 - self.document.required_min) / bias
+        price_s = max(price_s, now.lowest_price_s(most))
+        choice = now.at(price_s)
+        if now.crowded:
+            # Nobody to spare; with recall, those who are idle all the same may work until they are needed.
+            least = snapshot.logged_in if rules.age_s is None else choice.reserve
+            return Plan(price_s, least, snapshot.logged_in, choice.late)
+        return Plan(price_s, choice.reserve, now.firm(price_s).reserve, choice.late)
+
+    def _price_s(self, snapshot: Snapshot, figures: Figures, rules: Rules, bias: float) -> float:
+        """The lowest price at which the calls to come meet what is required; the highest where none does."""
+        import numpy as np
+
+        from router.policies.blending.outlook import lowest_price_s
+
+        ahead = list(self._outlooks(snapshot, figures, rules))
+        allowed = (1.0 - figures.required) * sum(calls for calls, _ in ahead)
+        late = [calls * (bias * part.late_by_price).clip(max=1.0) for calls, part in ahead]
+        return lowest_price_s(rules, np.sum(late, axis=0), allowed)
+
+    def _outlooks(
+        self, snapshot: Snapshot, figures: Figures, rules: Rules
+    ) -> Iterator[tuple[float, Outlook]]:
+        """The stretches of the rest of the window, each with the calls expected in it."""
+        ratio = max(round(figures.ratio / _RATIO_STEP), 1) * _RATIO_STEP
+        alone = Stretch(1.0, figures.rate_per_s / ratio, float(snapshot.logged_in))
+        for part in stretches(snapshot, self.parameters.stretch_s) or [alone]:
+            rate_per_s = ratio * part.rate_per_s
+            yield ratio * part.calls, self._outlook(figures, rules, rate_per_s, round(part.staff))
+
+    def _outlook(self, figures: Figures, rules: Rules, rate_per_s: float, staff: int) -> Outlook:
+        # Loaded with the first decision: numpy takes a tenth of a second, for which no start of a router should wait.
+        from router.policies.blending.chain import Chain, significant
+        from router.policies.blending.outlook import outlook
+
+        times = (_coarse(figures.aht_s), _coarse(figures.task_s))
+        return outlook(Chain(significant(rate_per_s, _DIGITS), *times, max(staff, 1)), rules)
+
+    def _rules(self, figures: Figures) -> Rules:
+        from router.policies.blending.outlook import Rules
+
+        document, age = self.document, self.recall_age_s(figures.reaction_s)
+        highest = self.parameters.highest_price_s
+        if age is None:
+            return Rules(document.target_s, highest)
+        # Half of the guard is for the ringing of the call that an agent who comes free is given.
+        left = document.target_s - age - document.recall_guard_s / 2.0
+        cost = self._recall_cost_s(figures)
+        return Rules(document.target_s, highest, _coarse(left), _coarse(cost), _coarse(age))
+
+    def _recall_cost_s(self, figures: Figures) -> float:
+        """Agent time that a recall costs: the way back, and the work lost."""
+        return figures.reaction_s + max(figures.lost_s, self.document.loss_floor_s)
+
+
+def _coarse(value: float) -> float:
+    """A time to the nearest hundredth of itself: means that are learnt move by less than that in most updates."""
+    return math.exp(round(math.log(value) / _STEP) * _STEP) if value > 0.0 else 0.0
