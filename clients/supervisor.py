@@ -27,6 +27,8 @@ from router.v1 import (
 
 AGENT_PROFILE = ("display_name", "skills", "teams", "blending_group", "capacity", "auto_accept")
 """The fields of an agent that a supervisor keeps."""
+# A simulation says nothing while it plays a whole day.
+_RUN_SILENCE_S = 1800.0
 
 
 class Supervisor:
@@ -110,6 +112,50 @@ class Supervisor:
             name=self.names.policy(group), etag=etag, request_id=new_request_id()
         )
         return await self.connection.call(self._stub.RollbackPolicy, request, repeatable=True)
+
+    async def shadow_policy(
+        self, group: str, version: int | None, *, etag: str = ""
+    ) -> supervision_pb2.Policy:
+        """Let a version decide beside the active one, without effect; None ends that."""
+        request = supervision_pb2.SetShadowPolicyRequest(
+            name=self.names.policy(group), version=version, etag=etag, request_id=new_request_id()
+        )
+        return await self.connection.call(self._stub.SetShadowPolicy, request, repeatable=True)
+
+    async def compare_policy(self, group: str) -> supervision_pb2.PolicyComparison:
+        """Return how the shadow compares with the active version. Raises PreconditionError where there is none."""
+        request = supervision_pb2.GetPolicyComparisonRequest(name=self.names.policy(group))
+        return await self.connection.call(self._stub.GetPolicyComparison, request, repeatable=True)
+
+    async def replay_policy(
+        self, group: str, *, span_s: float | None = None
+    ) -> AsyncGenerator[supervision_pb2.ReplayPolicyResponse, None]:
+        """Yield how far the replay of the last `span_s` recorded seconds is (None: of all), and last its result."""
+        request = supervision_pb2.ReplayPolicyRequest(
+            name=self.names.policy(group), span=None if span_s is None else duration(span_s)
+        )
+        call = self._stub.ReplayPolicy(request, metadata=self.connection.metadata())
+        async for message in messages(call, lambda: _RUN_SILENCE_S):
+            yield message
+
+    async def simulate_policy(
+        self, group: str, candidate: int | str, *, span_s: float | None = None
+    ) -> AsyncGenerator[supervision_pb2.SimulatePolicyResponse, None]:
+        """Yield how far the simulation of what was recorded is, and last its result.
+
+        `candidate` is a stored version or the text of a document. Raises PreconditionError where too little is
+        recorded.
+        """
+        request = supervision_pb2.SimulatePolicyRequest(
+            name=self.names.policy(group), span=None if span_s is None else duration(span_s)
+        )
+        if isinstance(candidate, int):
+            request.version = candidate
+        else:
+            request.document = candidate
+        call = self._stub.SimulatePolicy(request, metadata=self.connection.metadata())
+        async for message in messages(call, lambda: _RUN_SILENCE_S):
+            yield message
 
     # Figures and gates.
 

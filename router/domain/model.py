@@ -231,6 +231,10 @@ class TaskTransition:
     reason: str
     agent: str
     fence: int
+    why: str = ""
+    """The figures on which an offer, a recall or a rescind was decided; in a task's history, not in events."""
+    policy_version: int = 0
+    """The version that decided it, where there is a ``why``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,19 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedChunk:
+    """A piece of a site's recording, opaque to the store. Later ids, ``<ms>-<number>``, are of later times."""
+
+    id: str
+    body: bytes
+
+    @property
+    def at_ms(self) -> int:
+        """When it was written, by the store's clock."""
+        return int(self.id.partition("-")[0])
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Tasks and the cursor of the next page ('' at the end)."""
 
@@ -251,9 +264,18 @@ class Store(Protocol):
         """OFFERED -> QUEUED (front); the agent is excluded for the work type's stated time."""
 
     async def rescind(
-        self, site: str, task: str, fence: int, reason: str, actor: str, now_ms: int | None = None
+        self,
+        site: str,
+        task: str,
+        fence: int,
+        reason: str,
+        actor: str,
+        now_ms: int | None = None,
+        *,
+        why: str = "",
+        policy_version: int = 0,
     ) -> Change:
-        """OFFERED -> QUEUED (front), by the router."""
+        """OFFERED -> QUEUED (front), by the router. The history keeps ``why`` with the version that decided it."""
 
     async def show(self, site: str, task: str, fence: int, now_ms: int | None = None) -> Change:
         """The ACD has confirmed: the hidden offer may be shown; its deadline starts again."""
@@ -312,9 +334,12 @@ class Store(Protocol):
         reason: str,
         actor: str,
         now_ms: int | None = None,
+        *,
+        why: str = "",
+        policy_version: int = 0,
     ) -> Change:
         """ACTIVE -> RECALLING with a notice (0: force at once); OFFERED is rescinded. A non-interruptible
-        ACTIVE task is refused with WrongState."""
+        ACTIVE task is refused with WrongState. The history keeps ``why`` with the version that decided it."""
 
     async def force(
         self, site: str, task: str, fence: int, reason: str, actor: str, now_ms: int | None = None
@@ -529,6 +554,15 @@ class Store(Protocol):
 
     async def beat(self, site: str, worker: str, now_ms: int | None = None) -> list[str]:
         """Say that the worker lives; the workers of the site silent for 15 s or more (to be reaped)."""
+
+    async def record(
+        self, site: str, chunk: bytes, keep_ms: int, keep_chunks: int, now_ms: int | None = None
+    ) -> str:
+        """Append a chunk to the site's recording; its id. Those older than ``keep_ms`` go, and the oldest of more
+        than ``keep_chunks``."""
+
+    async def recording(self, site: str, after: str, limit: int) -> list[RecordedChunk]:
+        """Chunks after an id ('' from the oldest kept), oldest first."""
 
     async def audit(self, site: str, now_ms: int | None = None) -> Audit:
         """Check the invariants by a full scan (for a test or a doctor, not for the hot path)."""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
 
 from router.domain.model import AgentReport
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +47,89 @@ class CallQueueReport:
     forecast: tuple[ForecastInterval, ...] = ()
 
     def to_text(self) -> str:
-        """One JSON line, opaque to the store."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        """One JSON line, opaque to the store. The forecast, which is long and seldom changes, comes last."""
+        figures = {name: getattr(self, name) for name in _FIGURES}
+        text = f"{_json(figures)[:-1]}{_FORECAST}{_FORECASTS.text(self.forecast)}}}"
+        _READ.keep((self.id, text), self)
+        return text
 
     @classmethod
     def from_text(cls, id: str, text: str) -> CallQueueReport:
         """The inverse of :meth:`to_text`; reads what an older or newer router wrote as far as both know it."""
-        known = {field.name for field in fields(cls)}
-        read = {name: value for name, value in json.loads(text).items() if name in known} | {"id": id}
-        read["waiting_ages_ms"] = tuple(read.get("waiting_ages_ms", ()))
-        read["forecast"] = tuple(ForecastInterval(**item) for item in read.get("forecast", ()))
-        return cls(**read)
+        report = _READ.get((id, text))
+        return report or _READ.keep((id, text), _report_from(id, text))
+
+
+_FIGURES = tuple(field.name for field in fields(CallQueueReport) if field.name != "forecast")
+_KNOWN = frozenset((*_FIGURES, "forecast"))
+_FORECAST = ',"forecast":'
+
+
+_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class _Latest(Generic[K, V]):
+    """What was last asked for, by its key; the oldest is forgotten."""
+
+    _KEPT = 256
+
+    def __init__(self) -> None:
+        self._kept: dict[K, V] = {}
+
+    def get(self, key: K) -> V | None:
+        """What was kept."""
+        return self._kept.get(key)
+
+    def keep(self, key: K, value: V) -> V:
+        """Keep a value; the value again."""
+        if len(self._kept) >= self._KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[key] = value
+        return value
+
+
+_READ: _Latest[tuple[str, str], CallQueueReport] = _Latest()
+"""A look reads the same figures again and again until the next report."""
+
+
+class _ForecastTexts:
+    """The texts of the forecasts last written, by identity: to compare one costs as much as to write it."""
+
+    def __init__(self) -> None:
+        self._texts: _Latest[int, tuple[tuple[ForecastInterval, ...], str]] = _Latest()
+
+    def text(self, forecast: tuple[ForecastInterval, ...]) -> str:
+        """A forecast as a JSON list."""
+        kept = self._texts.get(id(forecast))
+        if kept is None:
+            items = [{name: getattr(item, name) for name in _INTERVAL} for item in forecast]
+            # The forecast is kept with its text, so that its identity is nobody else's meanwhile.
+            kept = self._texts.keep(id(forecast), (forecast, _json(items)))
+        return kept[1]
+
+
+_INTERVAL = tuple(field.name for field in fields(ForecastInterval))
+_FORECASTS = _ForecastTexts()
+
+
+def _report_from(id: str, text: str) -> CallQueueReport:
+    figures, found, tail = text.partition(_FORECAST)
+    read = {**json.loads(figures + "}" if found else text), "id": id}
+    read["waiting_ages_ms"] = tuple(read.get("waiting_ages_ms", ()))
+    read.update(_tail_from(tail) if found else {"forecast": _intervals(read.get("forecast", ()))})
+    return CallQueueReport(**{name: value for name, value in read.items() if name in _KNOWN})
+
+
+@lru_cache(maxsize=64)
+def _tail_from(tail: str) -> dict[str, Any]:
+    """The forecast, and whatever a newer router wrote after it; remembered, since most reports repeat it."""
+    read: dict[str, Any] = json.loads('{"forecast":' + tail)
+    read["forecast"] = _intervals(read["forecast"])
+    return read
+
+
+def _intervals(items: Iterable[dict[str, Any]]) -> tuple[ForecastInterval, ...]:
+    return tuple(ForecastInterval(**item) for item in items)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ the request ids of their latest changes. Elsewhere `request_id` is checked for i
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from router.dispatch.explain import MOST_LISTED
@@ -18,9 +19,10 @@ from router.domain.ports import QueueFigures
 from router.policies.blending import PolicyDocument
 from router.rpc import filters, names, paging
 from router.rpc.auth import caller
-from router.rpc.convert import agents, tasks
+from router.rpc.convert import agents, runs, tasks
 from router.rpc.convert import supervision as convert
 from router.rpc.validate import HOUR_MS, MAX_BATCH, MAX_DOCUMENT, MAX_REASON, Check
+from router.simulation.runs import Runs
 from router.v1 import agents_pb2, common_pb2, supervision_pb2_grpc
 from router.v1 import supervision_pb2 as pb
 
@@ -32,6 +34,7 @@ MAX_CANDIDATES = MOST_LISTED
 DEFAULT_CANDIDATES = 5
 DEFAULT_INTERVAL_MS, MIN_INTERVAL_MS, MAX_INTERVAL_MS = 1000, 200, 60_000
 MAX_GROUPS = 500
+_SPANS_MS = (60_000, 31 * 24 * HOUR_MS)
 _VERSION_DIGITS = 12
 _POLICY_FIELDS = ("document", "comment")
 _QUEUE_FIELDS: dict[str, tuple[filters.Reader, bool]] = {
@@ -46,6 +49,7 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
     def __init__(self, router: Router) -> None:
         self._router = router
         self._use: Supervision = router.supervision
+        self._runs = Runs(router.store, router.clock, router.book, router.work_types)
 
     # -- policies --------------------------------------------------------------------------------------
     async def GetPolicy(self, request: pb.GetPolicyRequest, context: Any) -> pb.Policy:  # noqa: N802
@@ -129,6 +133,61 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
         check.done()
         record = await self._use.rollback_policy(who, group, check.etag(request.etag), request.request_id)
         return _active_out(who.site, record)
+
+    async def SetShadowPolicy(  # noqa: N802
+        self, request: pb.SetShadowPolicyRequest, context: Any
+    ) -> pb.Policy:
+        """Let a version decide beside the active one."""
+        who = caller()
+        check = Check(who.site)
+        group = check.name("name", request.name, names.POLICY)
+        version = check.not_negative("version", request.version) if request.HasField("version") else None
+        check.request_id(request.request_id)
+        check.done()
+        record = await self._use.set_shadow(who, group, version, check.etag(request.etag), request.request_id)
+        return _active_out(who.site, record)
+
+    async def GetPolicyComparison(  # noqa: N802
+        self, request: pb.GetPolicyComparisonRequest, context: Any
+    ) -> pb.PolicyComparison:
+        """The shadow beside the active version."""
+        who = caller()
+        group = names.parse(request.name, names.POLICY, who.site)
+        return runs.comparison_out(who.site, group, await self._use.comparison(who, group))
+
+    async def ReplayPolicy(  # noqa: N802
+        self, request: pb.ReplayPolicyRequest, context: Any
+    ) -> AsyncIterator[pb.ReplayPolicyResponse]:
+        """Decide what was recorded again."""
+        who = caller()
+        check = Check(who.site)
+        group = check.name("name", request.name, names.POLICY)
+        span_ms = _span_of(check, request)
+        check.done()
+        async with aclosing(self._runs.replay(who.site, group, span_ms)) as answers:
+            async for answer in answers:
+                yield runs.replay_out(answer)
+
+    async def SimulatePolicy(  # noqa: N802
+        self, request: pb.SimulatePolicyRequest, context: Any
+    ) -> AsyncIterator[pb.SimulatePolicyResponse]:
+        """Play what was recorded under a candidate."""
+        who = caller()
+        check = Check(who.site)
+        group = check.name("name", request.name, names.POLICY)
+        candidate: int | str = request.version
+        if request.WhichOneof("candidate") is None:
+            check.add("candidate", "is missing; give a version or a document")
+        elif request.HasField("document"):
+            check.data("document", request.document.encode(), MAX_DOCUMENT)
+            candidate = request.document
+        else:
+            check.not_negative("version", request.version)
+        span_ms = _span_of(check, request)
+        check.done()
+        async with aclosing(self._runs.simulate(who.site, group, candidate, span_ms)) as answers:
+            async for answer in answers:
+                yield runs.simulation_out(answer)
 
     # -- figures ---------------------------------------------------------------------------------------
     async def GetFigures(self, request: pb.GetFiguresRequest, context: Any) -> pb.Figures:  # noqa: N802
@@ -358,6 +417,10 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
             task=names.name(who.site, names.TASK, explanation.task),
             no_task_reason=agents.NO_TASK_REASONS[pull] if pull else agents_pb2.NO_TASK_REASON_UNSPECIFIED,
         )
+
+
+def _span_of(check: Check, request: pb.ReplayPolicyRequest | pb.SimulatePolicyRequest) -> int | None:
+    return check.duration("span", request.span, *_SPANS_MS) if request.HasField("span") else None
 
 
 def _active_out(site: str, record: PolicyRecord) -> pb.Policy:

@@ -34,6 +34,7 @@ KEYS = frozenset(
         *("agents", "profiles", "groups", "gates", "feeds", "commands", "callqueues", "leads", "docs"),
         *("requests", "refs", "paused", "counts", "totals", "meta"),
         *("queue", "heads", "idle", "busy", "due", "ended", "requests_at", "workers", "events"),
+        "recording",
     }
 )
 """Every key that a site may have."""

@@ -54,6 +54,8 @@ DECLINES_KEPT = 32
 RECALL_TIMES_KEPT = 16
 RECALL_WINDOW_MS = 3_600_000
 EVENTS_KEPT = 200_000
+EVENT_FIELDS = 8
+"""What an event tells of an arrow; the figures behind a decision are in the task's history only."""
 
 
 # -- msgpack -----------------------------------------------------------------------------------------------
@@ -465,9 +467,12 @@ def command_from(agent: str, record: Mapping[str, Any]) -> AcdCommand:
     )
 
 
+_COUNTERS = tuple((state, f"n_{state}") for state in AgentState)
+
+
 def figures_from(group: str, record: Mapping[str, Any]) -> GroupFigures:
     """A group's counters: ``n_<STATE>``, ``idle`` and ``ont``."""
-    by_state = {state: record[f"n_{state}"] for state in AgentState if record.get(f"n_{state}")}
+    by_state = {state: record[name] for state, name in _COUNTERS if record.get(name)}
     return GroupFigures(group, by_state, record.get("idle", 0), record.get("ont", 0))
 
 
@@ -484,7 +489,7 @@ def document_from(name: str, record: Mapping[str, Any]) -> Document:
 
 # -- history and events ------------------------------------------------------------------------------------
 def transition_from(entry: Iterable[Any]) -> TaskTransition:
-    """One arrow from its history entry ``[at, source, target, name, actor, reason, agent, fence]``."""
+    """One arrow from ``[at, source, target, name, actor, reason, agent, fence]`` (``why, policy version`` if kept)."""
     return TaskTransition(*entry)
 
 

@@ -539,6 +539,8 @@ class TaskTransition(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
     FENCE_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
     operation: _builtins.str
     """The name of the transition, such as `submit`, `offer`, `accept`, `recall`."""
     from_state: Global___TaskState.ValueType
@@ -553,6 +555,10 @@ class TaskTransition(_message.Message):
     """`sites/{site}/agents/{agent}` concerned, if any."""
     fence: _builtins.int
     """The task's fence after the step."""
+    why: _builtins.str
+    """The figures on which an offer, a recall or a withdrawal was decided. In a task's history, not in WatchTasks."""
+    policy_version: _builtins.int
+    """Version of the policy that decided, where there is a `why`; 0 is the built-in default."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it was committed."""
@@ -568,10 +574,12 @@ class TaskTransition(_message.Message):
         reason: _builtins.str = ...,
         agent: _builtins.str = ...,
         fence: _builtins.int = ...,
+        why: _builtins.str = ...,
+        policy_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "agent", b"agent", "fence", b"fence", "from_state", b"from_state", "operation", b"operation", "reason", b"reason", "time", b"time", "to_state", b"to_state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "agent", b"agent", "fence", b"fence", "from_state", b"from_state", "operation", b"operation", "policy_version", b"policy_version", "reason", b"reason", "time", b"time", "to_state", b"to_state", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

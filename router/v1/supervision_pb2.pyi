@@ -161,6 +161,7 @@ class Policy(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     ACTIVATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    SHADOW_VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`sites/{site}/policies/{blending_group}`."""
     version: _builtins.int
@@ -179,6 +180,8 @@ class Policy(_message.Message):
     """Of the policy as a whole: changes with each new version and activation. A mismatch answers ABORTED. Empty on input:
     any.
     """
+    shadow_version: _builtins.int
+    """Output only. The version that decides beside the active one, without effect. Unset: none does."""
     @_builtins.property
     def metadata(self) -> Global___PolicyMetadata:
         """Output only. The main settings as they were understood, defaults filled in. Left out of ListPolicyVersions."""
@@ -205,12 +208,15 @@ class Policy(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         activate_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        shadow_version: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "create_time", b"create_time", "metadata", b"metadata"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_shadow_version", b"_shadow_version", "activate_time", b"activate_time", "create_time", b"create_time", "metadata", b"metadata", "shadow_version", b"shadow_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "active_version", b"active_version", "author", b"author", "comment", b"comment", "create_time", b"create_time", "document", b"document", "etag", b"etag", "latest_version", b"latest_version", "metadata", b"metadata", "name", b"name", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_shadow_version", b"_shadow_version", "activate_time", b"activate_time", "active_version", b"active_version", "author", b"author", "comment", b"comment", "create_time", b"create_time", "document", b"document", "etag", b"etag", "latest_version", b"latest_version", "metadata", b"metadata", "name", b"name", "shadow_version", b"shadow_version", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__shadow_version: _TypeAlias = _typing.Literal["shadow_version"]  # noqa: Y015
+    _WhichOneofArgType__shadow_version: _TypeAlias = _typing.Literal["_shadow_version", b"_shadow_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__shadow_version) -> _WhichOneofReturnType__shadow_version | None: ...
 
 Global___Policy: _TypeAlias = Policy  # noqa: Y015
 
@@ -1427,6 +1433,664 @@ class RollbackPolicyRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RollbackPolicyRequest: _TypeAlias = RollbackPolicyRequest  # noqa: Y015
+
+@_typing.final
+class SetShadowPolicyRequest(_message.Message):
+    """Asks for SetShadowPolicy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`sites/{site}/policies/{blending_group}`."""
+    version: _builtins.int
+    """The version; 0 is the built-in default. Unset: no version decides beside the active one any more."""
+    etag: _builtins.str
+    """Of the policy read. Empty: any."""
+    request_id: _builtins.str
+    """A UUID. A repeated call with it changes nothing more."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.int | None = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "etag", b"etag", "name", b"name", "request_id", b"request_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
+    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
+
+Global___SetShadowPolicyRequest: _TypeAlias = SetShadowPolicyRequest  # noqa: Y015
+
+@_typing.final
+class GetPolicyComparisonRequest(_message.Message):
+    """Asks for GetPolicyComparison."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`sites/{site}/policies/{blending_group}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPolicyComparisonRequest: _TypeAlias = GetPolicyComparisonRequest  # noqa: Y015
+
+@_typing.final
+class PolicyComparison(_message.Message):
+    """A shadow beside the active version: what both decided on the same data. Starts anew when one of them changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ACTIVE_VERSION_FIELD_NUMBER: _builtins.int
+    SHADOW_VERSION_FIELD_NUMBER: _builtins.int
+    BEGIN_TIME_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    EQUAL_SHARE_FIELD_NUMBER: _builtins.int
+    ACTIVE_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    LAST_ERROR_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    LATEST_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`sites/{site}/policies/{blending_group}`."""
+    active_version: _builtins.int
+    """The version that decides."""
+    shadow_version: _builtins.int
+    """The version that decides beside it, without effect."""
+    decisions: _builtins.int
+    """Decisions compared."""
+    equal_share: _builtins.float
+    """Share of them in which both set the same gate, from 0 to 1. Unset: none was compared yet."""
+    errors: _builtins.int
+    """Decisions and recall plans at which the shadow failed. They do not touch the active version."""
+    last_error: _builtins.str
+    """The last of these errors. Empty: there was none."""
+    skipped: _builtins.int
+    """Decisions and recall plans for which the shadow was still busy."""
+    @_builtins.property
+    def begin_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when they are compared."""
+
+    @_builtins.property
+    def active(self) -> Global___DecisionFigures:
+        """The active version's decisions."""
+
+    @_builtins.property
+    def shadow(self) -> Global___DecisionFigures:
+        """The shadow's decisions."""
+
+    @_builtins.property
+    def latest(self) -> _containers.RepeatedCompositeFieldContainer[Global___DecisionPair]:
+        """The latest decisions side by side, newest first; at most 20."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        active_version: _builtins.int = ...,
+        shadow_version: _builtins.int = ...,
+        begin_time: _timestamp_pb2.Timestamp | None = ...,
+        decisions: _builtins.int = ...,
+        equal_share: _builtins.float | None = ...,
+        active: Global___DecisionFigures | None = ...,
+        shadow: Global___DecisionFigures | None = ...,
+        errors: _builtins.int = ...,
+        last_error: _builtins.str = ...,
+        skipped: _builtins.int = ...,
+        latest: _abc.Iterable[Global___DecisionPair] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_equal_share", b"_equal_share", "active", b"active", "begin_time", b"begin_time", "equal_share", b"equal_share", "shadow", b"shadow"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_equal_share", b"_equal_share", "active", b"active", "active_version", b"active_version", "begin_time", b"begin_time", "decisions", b"decisions", "equal_share", b"equal_share", "errors", b"errors", "last_error", b"last_error", "latest", b"latest", "name", b"name", "shadow", b"shadow", "shadow_version", b"shadow_version", "skipped", b"skipped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__equal_share: _TypeAlias = _typing.Literal["equal_share"]  # noqa: Y015
+    _WhichOneofArgType__equal_share: _TypeAlias = _typing.Literal["_equal_share", b"_equal_share"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__equal_share) -> _WhichOneofReturnType__equal_share | None: ...
+
+Global___PolicyComparison: _TypeAlias = PolicyComparison  # noqa: Y015
+
+@_typing.final
+class DecisionFigures(_message.Message):
+    """The decisions of one policy, summed up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPEN_SHARE_FIELD_NUMBER: _builtins.int
+    MEAN_ALLOWANCE_FIELD_NUMBER: _builtins.int
+    MEAN_RESERVE_FIELD_NUMBER: _builtins.int
+    MEAN_RESERVE_FIRM_FIELD_NUMBER: _builtins.int
+    ARMED_SHARE_FIELD_NUMBER: _builtins.int
+    RECALLS_FIELD_NUMBER: _builtins.int
+    open_share: _builtins.float
+    """Share of decisions with an open gate."""
+    mean_allowance: _builtins.float
+    """Mean allowance."""
+    mean_reserve: _builtins.float
+    """Mean reserve for tasks that may be interrupted."""
+    mean_reserve_firm: _builtins.float
+    """Mean reserve for tasks that may not be interrupted."""
+    armed_share: _builtins.float
+    """Share of decisions that count on recall."""
+    recalls: _builtins.int
+    """Agents that its recall plans named. The shadow's are as if those named before had come back."""
+    def __init__(
+        self,
+        *,
+        open_share: _builtins.float = ...,
+        mean_allowance: _builtins.float = ...,
+        mean_reserve: _builtins.float = ...,
+        mean_reserve_firm: _builtins.float = ...,
+        armed_share: _builtins.float = ...,
+        recalls: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["armed_share", b"armed_share", "mean_allowance", b"mean_allowance", "mean_reserve", b"mean_reserve", "mean_reserve_firm", b"mean_reserve_firm", "open_share", b"open_share", "recalls", b"recalls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecisionFigures: _TypeAlias = DecisionFigures  # noqa: Y015
+
+@_typing.final
+class DecisionPair(_message.Message):
+    """Two decisions on the same data."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_TIME_FIELD_NUMBER: _builtins.int
+    ACTIVE_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def decision_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    @_builtins.property
+    def active(self) -> Global___DecisionSummary:
+        """What the active version decided."""
+
+    @_builtins.property
+    def shadow(self) -> Global___DecisionSummary:
+        """What the shadow would have decided."""
+
+    def __init__(
+        self,
+        *,
+        decision_time: _timestamp_pb2.Timestamp | None = ...,
+        active: Global___DecisionSummary | None = ...,
+        shadow: Global___DecisionSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "decision_time", b"decision_time", "shadow", b"shadow"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "decision_time", b"decision_time", "shadow", b"shadow"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecisionPair: _TypeAlias = DecisionPair  # noqa: Y015
+
+@_typing.final
+class DecisionSummary(_message.Message):
+    """What a decision made of the gate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPEN_FIELD_NUMBER: _builtins.int
+    ALLOWANCE_FIELD_NUMBER: _builtins.int
+    RESERVE_FIELD_NUMBER: _builtins.int
+    RESERVE_FIRM_FIELD_NUMBER: _builtins.int
+    ARMED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    open: _builtins.bool
+    """Tasks may be handed out."""
+    allowance: _builtins.int
+    """How many agents may be on tasks at once."""
+    reserve: _builtins.int
+    """Idle agents kept back for calls from tasks that may be interrupted."""
+    reserve_firm: _builtins.int
+    """Idle agents kept back for calls from tasks that may not be interrupted."""
+    armed: _builtins.bool
+    """Recall is counted on."""
+    reason: _builtins.str
+    """Why, in a few words."""
+    def __init__(
+        self,
+        *,
+        open: _builtins.bool = ...,
+        allowance: _builtins.int = ...,
+        reserve: _builtins.int = ...,
+        reserve_firm: _builtins.int = ...,
+        armed: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowance", b"allowance", "armed", b"armed", "open", b"open", "reason", b"reason", "reserve", b"reserve", "reserve_firm", b"reserve_firm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecisionSummary: _TypeAlias = DecisionSummary  # noqa: Y015
+
+@_typing.final
+class ReplayPolicyRequest(_message.Message):
+    """Asks for ReplayPolicy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SPAN_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`sites/{site}/policies/{blending_group}`."""
+    @_builtins.property
+    def span(self) -> _duration_pb2.Duration:
+        """How much of the recording, up to now; 1 min to 31 days. Unset: all that is kept."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        span: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["span", b"span"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "span", b"span"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayPolicyRequest: _TypeAlias = ReplayPolicyRequest  # noqa: Y015
+
+@_typing.final
+class ReplayPolicyResponse(_message.Message):
+    """Answers ReplayPolicy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> Global___RunProgress:
+        """How far it is."""
+
+    @_builtins.property
+    def result(self) -> Global___ReplayResult:
+        """The result; the last answer."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___RunProgress | None = ...,
+        result: Global___ReplayResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "progress", b"progress", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "progress", b"progress", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["progress", "result"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___ReplayPolicyResponse: _TypeAlias = ReplayPolicyResponse  # noqa: Y015
+
+@_typing.final
+class RunProgress(_message.Message):
+    """How far a replay or simulation is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARE_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    share: _builtins.float
+    """Share done, from 0 to 1."""
+    stage: _builtins.str
+    """What is being done, in a few words."""
+    def __init__(
+        self,
+        *,
+        share: _builtins.float = ...,
+        stage: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["share", b"share", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunProgress: _TypeAlias = RunProgress  # noqa: Y015
+
+@_typing.final
+class ReplayResult(_message.Message):
+    """What came of a replay."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEGIN_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    DECISIONS_IDENTICAL_FIELD_NUMBER: _builtins.int
+    PLANS_FIELD_NUMBER: _builtins.int
+    PLANS_IDENTICAL_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    FIRST_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    decisions: _builtins.int
+    """Decisions made again."""
+    decisions_identical: _builtins.int
+    """Of these, those that came out bit by bit."""
+    plans: _builtins.int
+    """Recall plans made again."""
+    plans_identical: _builtins.int
+    """Of these, those that came out bit by bit."""
+    skipped: _builtins.int
+    """Entries whose policy or forecast is kept no more."""
+    @_builtins.property
+    def begin_time(self) -> _timestamp_pb2.Timestamp:
+        """Time of the first entry looked at."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Time of the last one."""
+
+    @_builtins.property
+    def first_difference(self) -> Global___ReplayDifference:
+        """The first difference. Unset: there is none."""
+
+    def __init__(
+        self,
+        *,
+        begin_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        decisions: _builtins.int = ...,
+        decisions_identical: _builtins.int = ...,
+        plans: _builtins.int = ...,
+        plans_identical: _builtins.int = ...,
+        skipped: _builtins.int = ...,
+        first_difference: Global___ReplayDifference | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "end_time", b"end_time", "first_difference", b"first_difference"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "decisions", b"decisions", "decisions_identical", b"decisions_identical", "end_time", b"end_time", "first_difference", b"first_difference", "plans", b"plans", "plans_identical", b"plans_identical", "skipped", b"skipped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayResult: _TypeAlias = ReplayResult  # noqa: Y015
+
+@_typing.final
+class ReplayDifference(_message.Message):
+    """Something recorded that did not come out again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHAT_FIELD_NUMBER: _builtins.int
+    DECISION_TIME_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    what: _builtins.str
+    """`decision`, `memory` or `recalls`."""
+    policy_version: _builtins.int
+    """Under which version."""
+    @_builtins.property
+    def decision_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was decided."""
+
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldDifference]:
+        """The figures that differ, at most 8."""
+
+    def __init__(
+        self,
+        *,
+        what: _builtins.str = ...,
+        decision_time: _timestamp_pb2.Timestamp | None = ...,
+        policy_version: _builtins.int = ...,
+        fields: _abc.Iterable[Global___FieldDifference] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision_time", b"decision_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_time", b"decision_time", "fields", b"fields", "policy_version", b"policy_version", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayDifference: _TypeAlias = ReplayDifference  # noqa: Y015
+
+@_typing.final
+class FieldDifference(_message.Message):
+    """A figure that differs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    RECORDED_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """Its name."""
+    recorded: _builtins.str
+    """As recorded, as JSON."""
+    replayed: _builtins.str
+    """As decided again, as JSON."""
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        recorded: _builtins.str = ...,
+        replayed: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "recorded", b"recorded", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FieldDifference: _TypeAlias = FieldDifference  # noqa: Y015
+
+@_typing.final
+class SimulatePolicyRequest(_message.Message):
+    """Asks for SimulatePolicy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    SPAN_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`sites/{site}/policies/{blending_group}`."""
+    version: _builtins.int
+    """A stored version; 0 is the built-in default."""
+    document: _builtins.str
+    """A document that need not be stored, YAML, or JSON when it begins with `{`. At most 256 KiB."""
+    @_builtins.property
+    def span(self) -> _duration_pb2.Duration:
+        """How much of the recording, up to now; 1 min to 31 days. Unset: all that is kept."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.int = ...,
+        document: _builtins.str = ...,
+        span: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "document", b"document", "span", b"span", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "document", b"document", "name", b"name", "span", b"span", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_candidate: _TypeAlias = _typing.Literal["version", "document"]  # noqa: Y015
+    _WhichOneofArgType_candidate: _TypeAlias = _typing.Literal["candidate", b"candidate"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_candidate) -> _WhichOneofReturnType_candidate | None: ...
+
+Global___SimulatePolicyRequest: _TypeAlias = SimulatePolicyRequest  # noqa: Y015
+
+@_typing.final
+class SimulatePolicyResponse(_message.Message):
+    """Answers SimulatePolicy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> Global___RunProgress:
+        """How far it is."""
+
+    @_builtins.property
+    def result(self) -> Global___SimulationResult:
+        """The result; the last answer."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___RunProgress | None = ...,
+        result: Global___SimulationResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "progress", b"progress", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "progress", b"progress", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["progress", "result"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___SimulatePolicyResponse: _TypeAlias = SimulatePolicyResponse  # noqa: Y015
+
+@_typing.final
+class SimulationResult(_message.Message):
+    """A recorded time, played again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEGIN_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    AGENTS_FIELD_NUMBER: _builtins.int
+    ACTIVE_VERSION_FIELD_NUMBER: _builtins.int
+    RECORDED_FIELD_NUMBER: _builtins.int
+    ACTIVE_FIELD_NUMBER: _builtins.int
+    CANDIDATE_FIELD_NUMBER: _builtins.int
+    SERVICE_LEVEL_WITHOUT_FIELD_NUMBER: _builtins.int
+    TARGET_SHARE_FIELD_NUMBER: _builtins.int
+    TRUSTWORTHY_FIELD_NUMBER: _builtins.int
+    calls: _builtins.int
+    """Calls that came."""
+    agents: _builtins.int
+    """Agents who were there."""
+    active_version: _builtins.int
+    """The version that was in force, at last."""
+    service_level_without: _builtins.float
+    """Service level of the simulated time without any task, as a share."""
+    target_share: _builtins.float
+    """Service level that the policy in force asks for, as a share."""
+    trustworthy: _builtins.bool
+    """The simulated active version came close to what really happened: within 2 points of service level and a standard
+    error of that many calls, and 15 % of the tasks. Otherwise take no more than the direction of a difference from it.
+    """
+    @_builtins.property
+    def begin_time(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ended."""
+
+    @_builtins.property
+    def recorded(self) -> Global___DayFigures:
+        """What really happened."""
+
+    @_builtins.property
+    def active(self) -> Global___DayFigures:
+        """The same time simulated under the version in force."""
+
+    @_builtins.property
+    def candidate(self) -> Global___DayFigures:
+        """The same time simulated under the candidate, with the same random numbers."""
+
+    def __init__(
+        self,
+        *,
+        begin_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        calls: _builtins.int = ...,
+        agents: _builtins.int = ...,
+        active_version: _builtins.int = ...,
+        recorded: Global___DayFigures | None = ...,
+        active: Global___DayFigures | None = ...,
+        candidate: Global___DayFigures | None = ...,
+        service_level_without: _builtins.float = ...,
+        target_share: _builtins.float = ...,
+        trustworthy: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "begin_time", b"begin_time", "candidate", b"candidate", "end_time", b"end_time", "recorded", b"recorded"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "active_version", b"active_version", "agents", b"agents", "begin_time", b"begin_time", "calls", b"calls", "candidate", b"candidate", "end_time", b"end_time", "recorded", b"recorded", "service_level_without", b"service_level_without", "target_share", b"target_share", "trustworthy", b"trustworthy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulationResult: _TypeAlias = SimulationResult  # noqa: Y015
+
+@_typing.final
+class DayFigures(_message.Message):
+    """How one time went."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_LEVEL_FIELD_NUMBER: _builtins.int
+    TASKS_DONE_FIELD_NUMBER: _builtins.int
+    TASKS_LATE_FIELD_NUMBER: _builtins.int
+    RECALLS_FIELD_NUMBER: _builtins.int
+    RECOVERED_TIME_FIELD_NUMBER: _builtins.int
+    RECOVERED_SHARE_FIELD_NUMBER: _builtins.int
+    ABANDONED_FIELD_NUMBER: _builtins.int
+    service_level: _builtins.float
+    """Calls answered in target over calls answered or abandoned, as a share."""
+    tasks_done: _builtins.int
+    """Tasks completed."""
+    tasks_late: _builtins.int
+    """Tasks completed after they were due."""
+    recalls: _builtins.int
+    """Recalls of agents from tasks."""
+    recovered_share: _builtins.float
+    """The same over the agents' spare time without blending, as a share. Unset: not known."""
+    abandoned: _builtins.int
+    """Calls given up."""
+    @_builtins.property
+    def recovered_time(self) -> _duration_pb2.Duration:
+        """Agents' time on tasks that outlived the recalls."""
+
+    def __init__(
+        self,
+        *,
+        service_level: _builtins.float = ...,
+        tasks_done: _builtins.int = ...,
+        tasks_late: _builtins.int = ...,
+        recalls: _builtins.int = ...,
+        recovered_time: _duration_pb2.Duration | None = ...,
+        recovered_share: _builtins.float | None = ...,
+        abandoned: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_recovered_share", b"_recovered_share", "recovered_share", b"recovered_share", "recovered_time", b"recovered_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recovered_share", b"_recovered_share", "abandoned", b"abandoned", "recalls", b"recalls", "recovered_share", b"recovered_share", "recovered_time", b"recovered_time", "service_level", b"service_level", "tasks_done", b"tasks_done", "tasks_late", b"tasks_late"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__recovered_share: _TypeAlias = _typing.Literal["recovered_share"]  # noqa: Y015
+    _WhichOneofArgType__recovered_share: _TypeAlias = _typing.Literal["_recovered_share", b"_recovered_share"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recovered_share) -> _WhichOneofReturnType__recovered_share | None: ...
+
+Global___DayFigures: _TypeAlias = DayFigures  # noqa: Y015
 
 @_typing.final
 class GetFiguresRequest(_message.Message):

@@ -67,6 +67,26 @@ class SupervisionServiceStub:
                 request_serializer=router_dot_v1_dot_supervision__pb2.RollbackPolicyRequest.SerializeToString,
                 response_deserializer=router_dot_v1_dot_supervision__pb2.Policy.FromString,
                 _registered_method=True)
+        self.SetShadowPolicy = channel.unary_unary(
+                '/router.v1.SupervisionService/SetShadowPolicy',
+                request_serializer=router_dot_v1_dot_supervision__pb2.SetShadowPolicyRequest.SerializeToString,
+                response_deserializer=router_dot_v1_dot_supervision__pb2.Policy.FromString,
+                _registered_method=True)
+        self.GetPolicyComparison = channel.unary_unary(
+                '/router.v1.SupervisionService/GetPolicyComparison',
+                request_serializer=router_dot_v1_dot_supervision__pb2.GetPolicyComparisonRequest.SerializeToString,
+                response_deserializer=router_dot_v1_dot_supervision__pb2.PolicyComparison.FromString,
+                _registered_method=True)
+        self.ReplayPolicy = channel.unary_stream(
+                '/router.v1.SupervisionService/ReplayPolicy',
+                request_serializer=router_dot_v1_dot_supervision__pb2.ReplayPolicyRequest.SerializeToString,
+                response_deserializer=router_dot_v1_dot_supervision__pb2.ReplayPolicyResponse.FromString,
+                _registered_method=True)
+        self.SimulatePolicy = channel.unary_stream(
+                '/router.v1.SupervisionService/SimulatePolicy',
+                request_serializer=router_dot_v1_dot_supervision__pb2.SimulatePolicyRequest.SerializeToString,
+                response_deserializer=router_dot_v1_dot_supervision__pb2.SimulatePolicyResponse.FromString,
+                _registered_method=True)
         self.GetFigures = channel.unary_unary(
                 '/router.v1.SupervisionService/GetFigures',
                 request_serializer=router_dot_v1_dot_supervision__pb2.GetFiguresRequest.SerializeToString,
@@ -199,6 +219,49 @@ class SupervisionServiceServicer:
         AIP-136: returns the resource that it changes.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetShadowPolicy(self, request, context):
+        """Lets a version decide beside the active one, on live data and without any effect, or ends that.
+        Errors: NOT_FOUND; ABORTED ETAG_MISMATCH.
+        AIP-136: returns the resource that it changes.
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPolicyComparison(self, request, context):
+        """How the shadow's decisions compare with those of the active version so far.
+        Errors: FAILED_PRECONDITION NO_SHADOW, NOT_COMPARED_YET.
+        AIP-131: a get returns the resource.
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayPolicy(self, request, context):
+        """Decides what was recorded of a group again, under the recorded versions: every answer must come out bit by bit.
+        Answers how far it is, and last the result. One replay or simulation runs at a time in each router process; it ends
+        with the call.
+        Errors: INVALID_ARGUMENT; FAILED_PRECONDITION NOTHING_RECORDED; RESOURCE_EXHAUSTED SIMULATION_RUNNING; UNAVAILABLE
+        DRAINING.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SimulatePolicy(self, request, context):
+        """Plays what was recorded of a group again under a candidate policy and under the active one, with the same random
+        numbers. Answers how far it is, and last the result. One replay or simulation runs at a time in each router process;
+        it ends with the call.
+        Errors: NOT_FOUND; INVALID_ARGUMENT; FAILED_PRECONDITION NOTHING_RECORDED; RESOURCE_EXHAUSTED SIMULATION_RUNNING;
+        UNAVAILABLE DRAINING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -367,6 +430,26 @@ def add_SupervisionServiceServicer_to_server(servicer, server):
                     servicer.RollbackPolicy,
                     request_deserializer=router_dot_v1_dot_supervision__pb2.RollbackPolicyRequest.FromString,
                     response_serializer=router_dot_v1_dot_supervision__pb2.Policy.SerializeToString,
+            ),
+            'SetShadowPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetShadowPolicy,
+                    request_deserializer=router_dot_v1_dot_supervision__pb2.SetShadowPolicyRequest.FromString,
+                    response_serializer=router_dot_v1_dot_supervision__pb2.Policy.SerializeToString,
+            ),
+            'GetPolicyComparison': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicyComparison,
+                    request_deserializer=router_dot_v1_dot_supervision__pb2.GetPolicyComparisonRequest.FromString,
+                    response_serializer=router_dot_v1_dot_supervision__pb2.PolicyComparison.SerializeToString,
+            ),
+            'ReplayPolicy': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReplayPolicy,
+                    request_deserializer=router_dot_v1_dot_supervision__pb2.ReplayPolicyRequest.FromString,
+                    response_serializer=router_dot_v1_dot_supervision__pb2.ReplayPolicyResponse.SerializeToString,
+            ),
+            'SimulatePolicy': grpc.unary_stream_rpc_method_handler(
+                    servicer.SimulatePolicy,
+                    request_deserializer=router_dot_v1_dot_supervision__pb2.SimulatePolicyRequest.FromString,
+                    response_serializer=router_dot_v1_dot_supervision__pb2.SimulatePolicyResponse.SerializeToString,
             ),
             'GetFigures': grpc.unary_unary_rpc_method_handler(
                     servicer.GetFigures,
@@ -603,6 +686,114 @@ class SupervisionService:
             '/router.v1.SupervisionService/RollbackPolicy',
             router_dot_v1_dot_supervision__pb2.RollbackPolicyRequest.SerializeToString,
             router_dot_v1_dot_supervision__pb2.Policy.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetShadowPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/router.v1.SupervisionService/SetShadowPolicy',
+            router_dot_v1_dot_supervision__pb2.SetShadowPolicyRequest.SerializeToString,
+            router_dot_v1_dot_supervision__pb2.Policy.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicyComparison(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/router.v1.SupervisionService/GetPolicyComparison',
+            router_dot_v1_dot_supervision__pb2.GetPolicyComparisonRequest.SerializeToString,
+            router_dot_v1_dot_supervision__pb2.PolicyComparison.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/router.v1.SupervisionService/ReplayPolicy',
+            router_dot_v1_dot_supervision__pb2.ReplayPolicyRequest.SerializeToString,
+            router_dot_v1_dot_supervision__pb2.ReplayPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SimulatePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/router.v1.SupervisionService/SimulatePolicy',
+            router_dot_v1_dot_supervision__pb2.SimulatePolicyRequest.SerializeToString,
+            router_dot_v1_dot_supervision__pb2.SimulatePolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

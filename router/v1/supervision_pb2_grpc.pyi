@@ -72,6 +72,33 @@ class SupervisionServiceStub:
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
     """
+    SetShadowPolicy: _grpc.UnaryUnaryMultiCallable[_supervision_pb2.SetShadowPolicyRequest, _supervision_pb2.Policy]
+    """Lets a version decide beside the active one, on live data and without any effect, or ends that.
+    Errors: NOT_FOUND; ABORTED ETAG_MISMATCH.
+    AIP-136: returns the resource that it changes.
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    """
+    GetPolicyComparison: _grpc.UnaryUnaryMultiCallable[_supervision_pb2.GetPolicyComparisonRequest, _supervision_pb2.PolicyComparison]
+    """How the shadow's decisions compare with those of the active version so far.
+    Errors: FAILED_PRECONDITION NO_SHADOW, NOT_COMPARED_YET.
+    AIP-131: a get returns the resource.
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    """
+    ReplayPolicy: _grpc.UnaryStreamMultiCallable[_supervision_pb2.ReplayPolicyRequest, _supervision_pb2.ReplayPolicyResponse]
+    """Decides what was recorded of a group again, under the recorded versions: every answer must come out bit by bit.
+    Answers how far it is, and last the result. One replay or simulation runs at a time in each router process; it ends
+    with the call.
+    Errors: INVALID_ARGUMENT; FAILED_PRECONDITION NOTHING_RECORDED; RESOURCE_EXHAUSTED SIMULATION_RUNNING; UNAVAILABLE
+    DRAINING.
+    """
+    SimulatePolicy: _grpc.UnaryStreamMultiCallable[_supervision_pb2.SimulatePolicyRequest, _supervision_pb2.SimulatePolicyResponse]
+    """Plays what was recorded of a group again under a candidate policy and under the active one, with the same random
+    numbers. Answers how far it is, and last the result. One replay or simulation runs at a time in each router process;
+    it ends with the call.
+    Errors: NOT_FOUND; INVALID_ARGUMENT; FAILED_PRECONDITION NOTHING_RECORDED; RESOURCE_EXHAUSTED SIMULATION_RUNNING;
+    UNAVAILABLE DRAINING.
+    """
     GetFigures: _grpc.UnaryUnaryMultiCallable[_supervision_pb2.GetFiguresRequest, _supervision_pb2.Figures]
     """The figures of now.
     Errors: NOT_FOUND.
@@ -190,6 +217,33 @@ class SupervisionServiceAsyncStub(SupervisionServiceStub):
     AIP-136: returns the resource that it changes.
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    """
+    SetShadowPolicy: _aio.UnaryUnaryMultiCallable[_supervision_pb2.SetShadowPolicyRequest, _supervision_pb2.Policy]  # type: ignore[assignment]
+    """Lets a version decide beside the active one, on live data and without any effect, or ends that.
+    Errors: NOT_FOUND; ABORTED ETAG_MISMATCH.
+    AIP-136: returns the resource that it changes.
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    """
+    GetPolicyComparison: _aio.UnaryUnaryMultiCallable[_supervision_pb2.GetPolicyComparisonRequest, _supervision_pb2.PolicyComparison]  # type: ignore[assignment]
+    """How the shadow's decisions compare with those of the active version so far.
+    Errors: FAILED_PRECONDITION NO_SHADOW, NOT_COMPARED_YET.
+    AIP-131: a get returns the resource.
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    """
+    ReplayPolicy: _aio.UnaryStreamMultiCallable[_supervision_pb2.ReplayPolicyRequest, _supervision_pb2.ReplayPolicyResponse]  # type: ignore[assignment]
+    """Decides what was recorded of a group again, under the recorded versions: every answer must come out bit by bit.
+    Answers how far it is, and last the result. One replay or simulation runs at a time in each router process; it ends
+    with the call.
+    Errors: INVALID_ARGUMENT; FAILED_PRECONDITION NOTHING_RECORDED; RESOURCE_EXHAUSTED SIMULATION_RUNNING; UNAVAILABLE
+    DRAINING.
+    """
+    SimulatePolicy: _aio.UnaryStreamMultiCallable[_supervision_pb2.SimulatePolicyRequest, _supervision_pb2.SimulatePolicyResponse]  # type: ignore[assignment]
+    """Plays what was recorded of a group again under a candidate policy and under the active one, with the same random
+    numbers. Answers how far it is, and last the result. One replay or simulation runs at a time in each router process;
+    it ends with the call.
+    Errors: NOT_FOUND; INVALID_ARGUMENT; FAILED_PRECONDITION NOTHING_RECORDED; RESOURCE_EXHAUSTED SIMULATION_RUNNING;
+    UNAVAILABLE DRAINING.
     """
     GetFigures: _aio.UnaryUnaryMultiCallable[_supervision_pb2.GetFiguresRequest, _supervision_pb2.Figures]  # type: ignore[assignment]
     """The figures of now.
@@ -342,6 +396,57 @@ class SupervisionServiceServicer(metaclass=_abc_1.ABCMeta):
         AIP-136: returns the resource that it changes.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        """
+
+    @_abc_1.abstractmethod
+    def SetShadowPolicy(
+        self,
+        request: _supervision_pb2.SetShadowPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_supervision_pb2.Policy, _abc.Awaitable[_supervision_pb2.Policy]]:
+        """Lets a version decide beside the active one, on live data and without any effect, or ends that.
+        Errors: NOT_FOUND; ABORTED ETAG_MISMATCH.
+        AIP-136: returns the resource that it changes.
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        """
+
+    @_abc_1.abstractmethod
+    def GetPolicyComparison(
+        self,
+        request: _supervision_pb2.GetPolicyComparisonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_supervision_pb2.PolicyComparison, _abc.Awaitable[_supervision_pb2.PolicyComparison]]:
+        """How the shadow's decisions compare with those of the active version so far.
+        Errors: FAILED_PRECONDITION NO_SHADOW, NOT_COMPARED_YET.
+        AIP-131: a get returns the resource.
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        """
+
+    @_abc_1.abstractmethod
+    def ReplayPolicy(
+        self,
+        request: _supervision_pb2.ReplayPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_supervision_pb2.ReplayPolicyResponse], _abc.AsyncIterator[_supervision_pb2.ReplayPolicyResponse]]:
+        """Decides what was recorded of a group again, under the recorded versions: every answer must come out bit by bit.
+        Answers how far it is, and last the result. One replay or simulation runs at a time in each router process; it ends
+        with the call.
+        Errors: INVALID_ARGUMENT; FAILED_PRECONDITION NOTHING_RECORDED; RESOURCE_EXHAUSTED SIMULATION_RUNNING; UNAVAILABLE
+        DRAINING.
+        """
+
+    @_abc_1.abstractmethod
+    def SimulatePolicy(
+        self,
+        request: _supervision_pb2.SimulatePolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_supervision_pb2.SimulatePolicyResponse], _abc.AsyncIterator[_supervision_pb2.SimulatePolicyResponse]]:
+        """Plays what was recorded of a group again under a candidate policy and under the active one, with the same random
+        numbers. Answers how far it is, and last the result. One replay or simulation runs at a time in each router process;
+        it ends with the call.
+        Errors: NOT_FOUND; INVALID_ARGUMENT; FAILED_PRECONDITION NOTHING_RECORDED; RESOURCE_EXHAUSTED SIMULATION_RUNNING;
+        UNAVAILABLE DRAINING.
         """
 
     @_abc_1.abstractmethod

@@ -431,6 +431,9 @@ class FakeSupervision(supervision_pb2_grpc.SupervisionServiceServicer):
         )
         self.versions: list[supervision_pb2.Policy] = []
         self.active = 0
+        self.replayed = supervision_pb2.ReplayResult(
+            decisions=9, decisions_identical=9, plans=2, plans_identical=2
+        )
         self.explanation = supervision_pb2.Explanation()
 
     async def _note(self, method: str, request: Any, context: Any) -> None:
@@ -523,6 +526,60 @@ class FakeSupervision(supervision_pb2_grpc.SupervisionServiceServicer):
             )
         self.active -= 1
         return supervision_pb2.Policy(name=request.name, active_version=self.active)
+
+    async def SetShadowPolicy(self, request: Any, context: Any) -> supervision_pb2.Policy:  # noqa: N802
+        await self._note("SetShadowPolicy", request, context)
+        return supervision_pb2.Policy(name=request.name, active_version=self.active)
+
+    async def GetPolicyComparison(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._note("GetPolicyComparison", request, context)
+        figures = supervision_pb2.DecisionFigures
+        brief = supervision_pb2.DecisionSummary
+        return supervision_pb2.PolicyComparison(
+            name=request.name,
+            active_version=1,
+            shadow_version=2,
+            decisions=40,
+            equal_share=0.75,
+            active=figures(open_share=1.0, mean_allowance=12.5, mean_reserve=2, armed_share=1.0, recalls=7),
+            shadow=figures(open_share=0.5, mean_allowance=6.25, mean_reserve=8, recalls=1),
+            errors=2,
+            last_error="ValueError: no",
+            latest=[
+                supervision_pb2.DecisionPair(
+                    active=brief(open=True, allowance=12, reserve=2, reserve_firm=3, armed=True),
+                    shadow=brief(),
+                )
+            ],
+        )
+
+    async def ReplayPolicy(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._note("ReplayPolicy", request, context)
+        yield supervision_pb2.ReplayPolicyResponse(
+            progress=supervision_pb2.RunProgress(share=0.5, stage="deciding again")
+        )
+        yield supervision_pb2.ReplayPolicyResponse(result=self.replayed)
+
+    async def SimulatePolicy(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._note("SimulatePolicy", request, context)
+        if request.WhichOneof("candidate") == "version" and request.version == 9:
+            detail = "nothing is recorded yet: let the router run with --recording-hours above 0"
+            await context.abort(*rich(grpc.StatusCode.FAILED_PRECONDITION, detail, "NOTHING_RECORDED"))
+        day = supervision_pb2.DayFigures
+        result = supervision_pb2.SimulationResult(
+            calls=4000,
+            agents=41,
+            active_version=1,
+            recorded=day(service_level=0.81, tasks_done=800, recalls=500, abandoned=40),
+            active=day(service_level=0.82, tasks_done=810, tasks_late=3, recalls=510, recovered_share=0.75),
+            candidate=day(service_level=0.8, tasks_done=900, tasks_late=1, recalls=400, recovered_share=0.8),
+            service_level_without=0.85,
+            target_share=0.8,
+            trustworthy=True,
+        )
+        result.active.recovered_time.seconds, result.candidate.recovered_time.seconds = 36_000, 39_600
+        yield supervision_pb2.SimulatePolicyResponse(progress=supervision_pb2.RunProgress(share=0.1))
+        yield supervision_pb2.SimulatePolicyResponse(result=result)
 
     async def ExplainTask(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._note("ExplainTask", request, context)

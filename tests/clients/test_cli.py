@@ -261,6 +261,9 @@ async def test_policies(fake: FakeRouter) -> None:
         await ok(fake, "policy", "put", "main", "-", "--activate", text=better)
         == "version 2 of main is active\n"
     )
+    shown = await ok(fake, "policy", "activate", "main", "1")
+    assert shown == "target_s: 30 -> 20\nversion 1 of main is active\n"
+    await ok(fake, "policy", "activate", "main", "2")
     assert await ok(fake, "policy", "get", "main") == better
     assert await ok(fake, "policy", "diff", "main", "1", "2") == "target_s: 20 -> 30\n"
     assert "first" in await ok(fake, "policy", "versions", "main")
@@ -271,6 +274,65 @@ async def test_policies(fake: FakeRouter) -> None:
     assert (broken.code, broken.err) == (1, "error: target_s: write a number\n")
     missing = await run(fake, "policy", "validate", "main", "/nowhere.yaml")
     assert missing.err == "error: cannot read /nowhere.yaml: No such file or directory\n"
+
+
+async def test_a_policy_is_checked_without_a_router(fake: FakeRouter) -> None:
+    good = await ok(fake, "policy", "validate", "main", "-", "--offline", text="target_s: 30\n")
+    assert good.endswith("80% in 30 s\n")
+    bad = await run(fake, "policy", "validate", "main", "-", "--offline", text="target_s: -1\ncolour: red\n")
+    assert bad.code == 1
+    assert "error: target_s: " in bad.err
+    assert "error: colour: " in bad.err
+    assert fake.supervision.heard == []
+
+
+async def test_a_shadow_is_set_and_compared(fake: FakeRouter) -> None:
+    assert "decides beside the active one" in await ok(fake, "policy", "shadow", "main", "2")
+    assert fake.supervision.heard[-1].version == 2
+    assert "any more" in await ok(fake, "policy", "shadow", "main", "--off")
+    assert not fake.supervision.heard[-1].HasField("version")
+    for wrong in (("policy", "shadow", "main"), ("policy", "shadow", "main", "2", "--off")):
+        assert (await run(fake, *wrong)).err == "error: give a version, or --off\n"
+    said = await ok(fake, "policy", "compare", "main")
+    assert "40 decisions" in said
+    assert "75.0% of them alike" in said
+    assert "mean allowance     12.50" in said
+    assert "the shadow failed 2 times, last with: ValueError: no" in said
+    assert "open, allowance 12, reserve 2/3, armed  closed, allowance 0, reserve 0/0" in said
+    assert '"equal_share": 0.75' in await ok(fake, "policy", "compare", "main", "--json")
+
+
+async def test_a_replay_tells_whether_everything_came_out_again(fake: FakeRouter) -> None:
+    said = await ok(fake, "policy", "replay", "main", "--hours", "2")
+    assert "9 of 9 decisions came out again bit by bit\n2 of 2 recall plans" in said
+    assert fake.supervision.heard[-1].span.seconds == 7200
+    first = supervision_pb2.ReplayDifference(what="decision", policy_version=3)
+    first.fields.add(field="reserve", recorded="2", replayed="3")
+    fake.supervision.replayed.decisions_identical = 8
+    fake.supervision.replayed.first_difference.CopyFrom(first)
+    differs = await run(fake, "policy", "replay", "main")
+    assert differs.code == 1
+    assert "  reserve: recorded 2, replayed 3" in differs.out
+    fake.supervision.replayed.Clear()
+    assert (await run(fake, "policy", "replay", "main")).code == 1
+
+
+async def test_a_simulation_prints_the_difference_and_how_far_to_trust_it(fake: FakeRouter) -> None:
+    said = await ok(fake, "policy", "simulate", "main", "-", text="law: greedy\n")
+    assert fake.supervision.heard[-1].document == "law: greedy\n"
+    lines = {line.split("  ")[0]: line.split() for line in said.splitlines()}
+    assert lines["service level"][2:] == ["81.0", "%", "82.0", "%", "80.0", "%", "-2.0", "points"]
+    assert lines["tasks done"][2:] == ["800", "810", "900", "+90"]
+    assert lines["recalls"][1:] == ["500", "510", "400", "-110"]
+    assert lines["hours recovered"][2:] == ["0.0", "10.0", "11.0", "+1.0"]
+    assert lines["share of spare time"][4:] == ["-", "75.0", "%", "80.0", "%", "+5.0", "points"]
+    assert "to be trusted" in said
+    await ok(fake, "policy", "simulate", "main", "2", "--json", "--hours", "24")
+    asked = fake.supervision.heard[-1]
+    assert (asked.version, asked.span.seconds) == (2, 86_400)
+    refused = await run(fake, "policy", "simulate", "main", "9")
+    assert refused.code == 1
+    assert "--recording-hours" in refused.err
 
 
 async def test_steering(fake: FakeRouter) -> None:

@@ -11,7 +11,7 @@ STANDING_KEYS = frozenset(
         *("agents", "profiles", "groups", "idle", "workers"),
         *("feeds", "callqueues"),
         *("gates", "leads", "docs", "paused"),
-        *("totals", "meta", "events"),
+        *("totals", "meta", "events", "recording"),
     }
 )
 """Keys that people, telephony and upkeep own: bounded by them, not by the work done. All others belong to work."""

@@ -43,6 +43,7 @@ CURVES = (AGING, FAST_AGING, FLAT)
 LOOKS = (
     "agents", "idle", "holding", "commands", "feeds", "gate", "groups", "paused", "queues", "task", "reference",
     "tasks", "history", "position", "backlog", "documents", "due", "call_queues", "sessions", "events",
+    "recording",
 )  # fmt: skip
 
 HELD = frozenset({"OFFERED", "ACTIVE", "RECALLING"})
@@ -341,7 +342,7 @@ class World:
     def rescind(self) -> Operation:
         """The router takes an offer back."""
         task = self.task_in(frozenset({"OFFERED"}))
-        return Operation("rescind", (task, self.fence(task), "calls", "router"))
+        return Operation("rescind", (task, self.fence(task), "calls", "router"), self.decision())
 
     @needs("OFFERED")
     def show(self) -> Operation:
@@ -399,7 +400,11 @@ class World:
         """The router wants a task back."""
         task = self.task_in(HELD)
         notice = self.chance.pick((10 * SECOND, 0))
-        return Operation("recall", (task, self.fence(task), notice, "calls", "router"))
+        return Operation("recall", (task, self.fence(task), notice, "calls", "router"), self.decision())
+
+    def decision(self) -> Mapping[str, Any]:
+        """The decision behind a recall, if it was a policy's."""
+        return {} if self.chance.often() else {"why": "a call had waited 8.2 s", "policy_version": 0}
 
     @needs("ACTIVE", "RECALLING")
     def force(self) -> Operation:
@@ -594,6 +599,11 @@ class World:
             (pick(("policy", "work_type")), pick(("a", "b")), pick(("{}", "ü")), pick((None, 0, 1))),
         )
 
+    def record(self) -> Operation:
+        """A worker writes down what it saw."""
+        pick = self.chance.pick
+        return Operation("record", (pick((b"abc", b"\xff\x00")), pick((HOUR, SECOND)), pick((100, 2))))
+
     def delete_document(self) -> Operation:
         """A document is removed."""
         pick = self.chance.pick
@@ -628,6 +638,7 @@ class World:
             "call_queues": ("call_queues", ()),
             "sessions": ("sessions_of", (pick(WORKERS),)),
             "events": ("events", ("", limit)),
+            "recording": ("recording", ("", limit)),
         }
         if name == "due":
             return Operation("due", (limit,))
@@ -650,7 +661,7 @@ MUTATIONS = (
     "submit", "claim", "accept", "decline", "rescind", "show", "checkpoint", "extend", "complete", "release", "park",
     "resume", "recall", "force", "cancel", "update", "revive", "advance", "purge", "put_profile", "delete_profile",
     "connect", "disconnect", "set_ready", "set_draining", "beat", "report", "put_command", "command_result", "lead",
-    "set_gate", "set_gate_mode", "pause", "put_document", "delete_document",
+    "set_gate", "set_gate_mode", "pause", "put_document", "delete_document", "record",
 )  # fmt: skip
 COMMON = (
     "submit",

@@ -66,6 +66,7 @@ def policy_out(site: str, record: PolicyRecord, version: int, whole: bool = True
         create_time=timestamp(stored.at_ms),
         activate_time=timestamp(activated),
         etag=str(record.etag) if record.etag else "",
+        shadow_version=record.shadow,
     )
 
 

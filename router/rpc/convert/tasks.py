@@ -126,6 +126,8 @@ def transition_out(site: str, step: TaskTransition) -> pb.TaskTransition:
         reason=step.reason,
         agent=names.name(site, names.AGENT, step.agent),
         fence=step.fence,
+        why=step.why,
+        policy_version=step.policy_version,
     )
 
 

@@ -146,7 +146,7 @@ def hand_over(tx: Transition, task: str, agent: str, mode: ClaimMode, actor: str
     """Give a QUEUED task to the agent under a new fence."""
     placing.leave_queue(tx, task)
     record = _take(tx, task, agent)
-    record["why"] = why
+    record["why"] = tx.why = why
     controlled = _acd_control(tx.site, tx.site.agents[agent])
     if mode is ClaimMode.OFFER:
         _offer(tx, task, agent, actor, hidden=controlled)

@@ -259,6 +259,12 @@ def park(tx: Transition, task: str, agent: str, fence: int, until_ms: int) -> Ch
 
 
 # -- the router's and the supervisor's -------------------------------------------------------------------------
+def decided(tx: Transition, why: str, policy_version: int) -> Transition:
+    """The transition again, with the decision behind it."""
+    tx.why, tx.version = why, policy_version
+    return tx
+
+
 def rescind(tx: Transition, task: str, fence: int, reason: str, actor: str) -> Change:
     """OFFERED -> QUEUED (front)."""
     in_state(task, live(tx, task, fence), (S.OFFERED,))

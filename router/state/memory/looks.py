@@ -9,7 +9,7 @@ from sortedcontainers import SortedList
 
 from router.domain.errors import InvalidInput, WrongState
 from router.domain.model import ENDED_STATES, Agent, TaskState
-from router.domain.ports import Backlog, Event, Page, QueueFigures
+from router.domain.ports import Backlog, Event, Page, QueueFigures, RecordedChunk
 from router.domain.routing import FRONT, order_key
 from router.state import records
 from router.state.memory.eligibility import is_paused
@@ -19,28 +19,23 @@ S = TaskState
 
 
 # -- agents ------------------------------------------------------------------------------------------------
-def agent_value(site: Site, agent: str) -> Agent:
-    """One agent; NotFound otherwise."""
-    return records.agent_from(agent, site.agent_record_of(agent), site.profiles.get(agent, b""))
-
-
 def agents(site: Site, cursor: str, limit: int) -> tuple[list[Agent], str]:
     """Agents by id after ``cursor``."""
     names = list(islice(site.agents.irange(cursor, None, (not cursor, True)), limit + 1))
     more = len(names) > limit
     names = names[:limit]
-    return [agent_value(site, name) for name in names], names[-1] if more and names else ""
+    return [site.agent_value(name) for name in names], names[-1] if more and names else ""
 
 
 def idle_agents(site: Site, group: str, limit: int) -> list[Agent]:
     """The idle index of a group ('' or '-': agents without one), longest idle first."""
     members = site.idle.get(_group(group), ())
-    return [agent_value(site, agent) for _, agent in islice(iter(members), limit)]
+    return [site.agent_value(agent) for _, agent in islice(iter(members), limit)]
 
 
 def holding(site: Site, group: str, limit: int) -> list[Agent]:
     """Agents of a group who hold an offer or a lease, by id."""
-    return [agent_value(site, agent) for agent in islice(iter(site.busy.get(_group(group), ())), limit)]
+    return [site.agent_value(agent) for agent in islice(iter(site.busy.get(_group(group), ())), limit)]
 
 
 def sessions_of(site: Site, worker: str) -> list[tuple[str, str]]:
@@ -168,3 +163,10 @@ def events(site: Site, after: str, limit: int) -> list[Event]:
     skip = max(0, last + 1 - first_kept)
     chosen = [site.events[index] for index in range(skip, min(len(site.events), skip + limit))]
     return [records.event_from(f"{number}-0", entry) for number, entry in chosen]
+
+
+def recording(site: Site, after: str, limit: int) -> list[RecordedChunk]:
+    """Chunks after a position of the recording."""
+    last = tuple(int(part) for part in after.split("-")) if after else (-1, 0)
+    later = (entry for entry in site.recording if entry[:2] > last)
+    return [RecordedChunk(f"{time}-{number}", chunk) for time, number, chunk in islice(later, limit)]

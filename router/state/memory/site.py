@@ -15,7 +15,7 @@ from typing import Any
 from sortedcontainers import SortedDict, SortedList
 
 from router.domain.errors import NotFound
-from router.domain.model import Task, TaskSpec
+from router.domain.model import Agent, Task, TaskSpec
 from router.domain.routing import FRONT, FRONT_URGENCY, Curve, agent_anchors, decode_levels, order_key
 from router.state import records
 from router.state.records import Record
@@ -71,6 +71,10 @@ class Site:
         self.history: dict[str, deque[list[Any]]] = {}
         self.events: deque[tuple[int, list[Any]]] = deque(maxlen=records.EVENTS_KEPT)
         self.event_count = 0
+        self.recording: deque[tuple[int, int, bytes]] = deque()
+        """(time and number that make its id, chunk)."""
+        self.recorded = (0, 0)
+        """Time and number of the last chunk."""
 
         self.queues: dict[str, Record] = {}
         self.qrefs: dict[str, int] = {}
@@ -92,6 +96,8 @@ class Site:
         self.profiles: dict[str, bytes] = {}
         self.traits: dict[str, AgentTraits] = {}
         self.places: dict[str, AgentPlaces] = {}
+        self.agent_values: dict[str, Agent] = {}
+        """Agents as values, made when first asked for after a change: each look reads many that did not change."""
         self.idle: dict[str, SortedList] = {}
         """Group ('' for dedicated agents) -> (idle since, agent)."""
         self.busy: dict[str, SortedList] = {}
@@ -130,6 +136,16 @@ class Site:
         return records.task_from(
             task, self.tasks[task], self.specs[task], self.checkpoints.get(task), self.results.get(task)
         )
+
+    def agent_value(self, agent: str) -> Agent:
+        """The agent with its profile; NotFound if there is none."""
+        value = self.agent_values.get(agent)
+        if value is None:
+            record = self.agent_record_of(agent)
+            value = self.agent_values[agent] = records.agent_from(
+                agent, record, self.profiles.get(agent, b"")
+            )
+        return value
 
     def queue_info(self, qid: str) -> QueueInfo:
         """What the definition of a queue says, derived queues included."""
@@ -282,6 +298,7 @@ class Site:
             "requests_at": _scored(self.requests_at),
             "workers": [[worker, at] for worker, at in sorted(self.workers.items())],
             "events": [list(entry) for _, entry in self.events],
+            "recording": [[f"{time}-{number}", _as_text(chunk)] for time, number, chunk in self.recording],
         }
 
 

@@ -33,10 +33,12 @@ from router.domain.ports import (
     Claim,
     Clock,
     Event,
+    Hint,
     HintListener,
     NewTask,
     Page,
     QueueFigures,
+    RecordedChunk,
     ReportResult,
     Submitted,
     TaskUpdate,
@@ -55,7 +57,6 @@ from router.state.memory import (
 )
 from router.state.memory.site import Site
 from router.state.memory.transition import Transition
-from router.state.records import Record
 
 MOST_TASKS = 2_000_000
 
@@ -100,9 +101,19 @@ class MemoryStore:
         return holding.decline(self._begin(site, now_ms), task, agent, fence, reason)
 
     async def rescind(
-        self, site: str, task: str, fence: int, reason: str, actor: str, now_ms: int | None = None
+        self,
+        site: str,
+        task: str,
+        fence: int,
+        reason: str,
+        actor: str,
+        now_ms: int | None = None,
+        *,
+        why: str = "",
+        policy_version: int = 0,
     ) -> Change:
-        return holding.rescind(self._begin(site, now_ms), task, fence, reason, actor)
+        tx = holding.decided(self._begin(site, now_ms), why, policy_version)
+        return holding.rescind(tx, task, fence, reason, actor)
 
     async def show(self, site: str, task: str, fence: int, now_ms: int | None = None) -> Change:
         return holding.show(self._begin(site, now_ms), task, fence)
@@ -158,8 +169,12 @@ class MemoryStore:
         reason: str,
         actor: str,
         now_ms: int | None = None,
+        *,
+        why: str = "",
+        policy_version: int = 0,
     ) -> Change:
-        return holding.recall(self._begin(site, now_ms), task, fence, notice_ms, reason, actor)
+        tx = holding.decided(self._begin(site, now_ms), why, policy_version)
+        return holding.recall(tx, task, fence, notice_ms, reason, actor)
 
     async def force(
         self, site: str, task: str, fence: int, reason: str, actor: str, now_ms: int | None = None
@@ -233,7 +248,7 @@ class MemoryStore:
         return looks.sessions_of(self._look(site), worker)
 
     async def agent(self, site: str, agent: str) -> Agent:
-        return looks.agent_value(self._look(site), agent)
+        return self._look(site).agent_value(agent)
 
     async def agents(self, site: str, cursor: str, limit: int) -> tuple[list[Agent], str]:
         return looks.agents(self._look(site), cursor, limit)
@@ -388,6 +403,14 @@ class MemoryStore:
     async def beat(self, site: str, worker: str, now_ms: int | None = None) -> list[str]:
         return upkeep.beat(self._begin(site, now_ms), worker)
 
+    async def record(
+        self, site: str, chunk: bytes, keep_ms: int, keep_chunks: int, now_ms: int | None = None
+    ) -> str:
+        return upkeep.record(self._begin(site, now_ms), chunk, keep_ms, keep_chunks)
+
+    async def recording(self, site: str, after: str, limit: int) -> list[RecordedChunk]:
+        return looks.recording(self._look(site), after, limit)
+
     async def audit(self, site: str, now_ms: int | None = None) -> Audit:
         return audit.audit(self.dump(site), self._now(now_ms))
 
@@ -413,6 +436,11 @@ class MemoryStore:
     async def close(self) -> None:
         self._listeners.clear()
 
+    def next_due_ms(self, site: str) -> int | None:
+        """When the next task's time comes, for a simulator, which need not look again and again."""
+        due = self._look(site).due
+        return due[0][0] if due else None
+
     def dump(self, site: str) -> dict[str, Any]:
         """Everything that the site holds, in the words of the Redis store's keys (for tests and the audit)."""
         return self._look(site).dump()
@@ -431,13 +459,11 @@ class MemoryStore:
             there = self._sites[site] = Site(site)
         return Transition(there, self._now(now_ms), self._send if self._listeners else None)
 
-    def _send(self, worker: str, message: Record) -> None:
+    def _send(self, worker: str, hint: Hint) -> None:
         """Give a hint to the worker's listeners, or (worker '') to all."""
-        hint = None
         for name, listener in tuple(self._listeners):
             if worker and name != worker:
                 continue
-            hint = hint or records.hint_from(message)
             reply = listener(hint)
             if reply is not None:
                 future = asyncio.ensure_future(reply)

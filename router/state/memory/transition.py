@@ -13,7 +13,7 @@ from typing import Any
 from sortedcontainers import SortedList
 
 from router.domain.model import AcdCommand, Agent, AgentState, Task, TaskState
-from router.domain.ports import Change
+from router.domain.ports import Change, Hint
 from router.state import records
 from router.state.memory.site import AgentPlaces, Site, bump
 from router.state.records import Record
@@ -45,11 +45,13 @@ TOTALS = {
     "revive": "revived",
 }
 """The monotone counter that each arrow moves."""
+_DECIDED = frozenset({"offer", "recall", "rescind", "force"})
+"""Arrows that keep why they were taken."""
 _NOT_FOR_CALLS = frozenset({AgentState.RESERVED, AgentState.OFFLINE})
 _BUSY_STATES = frozenset({AgentState.RINGING, AgentState.ON_CALL, AgentState.AFTER_CALL})
 
-Send = Callable[[str, Record], None]
-"""(worker or '' for everyone of the site, message) -> out it goes."""
+Send = Callable[[str, Hint], None]
+"""(worker or '' for everyone of the site, hint) -> out it goes."""
 
 
 class Transition:
@@ -59,6 +61,9 @@ class Transition:
         self.site = site
         self.now = now
         self.command: AcdCommand | None = None
+        self.why = ""
+        """The figures behind what is done here; ``version``: of the policy that decided (None: the hand-over's)."""
+        self.version: int | None = None
         self._send = send
         self._tasks: dict[str, None] = {}
         self._agents: dict[str, None] = {}
@@ -89,6 +94,8 @@ class Transition:
         record["s"] = target.value
         self.total(TOTALS[name])
         entry = [self.now, source, target.value, name, actor, reason, agent, record.get("f", 0)]
+        if self.why and name in _DECIDED:
+            entry += [self.why, record.get("pv", 0) if self.version is None else self.version]
         self._remember(task, record, entry)
 
     def total(self, name: str) -> None:
@@ -121,7 +128,7 @@ class Transition:
         kept.append(entry)
         record["hn"] = len(kept)
         self.site.event_count += 1
-        event = [task, record["wt"], record.get("sub", ""), *entry]
+        event = [task, record["wt"], record.get("sub", ""), *entry[: records.EVENT_FIELDS]]
         self.site.events.append((self.site.event_count, event))
 
     # -- hints ---------------------------------------------------------------------------------------------
@@ -183,7 +190,7 @@ class Transition:
     def agent(self, agent: str) -> Agent:
         """Commit, and the agent after it."""
         self.commit()
-        return records.agent_from(agent, self.site.agents[agent], self.site.profiles.get(agent, b""))
+        return self.site.agent_value(agent)
 
     def _save_task(self, task: str) -> None:
         record = self.site.tasks.get(task)
@@ -196,6 +203,7 @@ class Transition:
     def _save_agent(self, agent: str) -> bool:
         """Whether the agent has just entered the idle index."""
         site, record = self.site, self.site.agents.get(agent)
+        site.agent_values.pop(agent, None)
         if record is not None:
             self._account_time(record)
             drop_zeros(record)
@@ -220,21 +228,30 @@ class Transition:
     def _let_hints_out(self, entered: list[str]) -> None:
         assert self._send is not None
         for worker, message, task in self._hints:
-            self._send(worker, self._complete(message, task))
+            self._send(worker, self._hint(message, task))
         for anchor in self._work:
-            self._send("", self._complete({"k": "work", "an": anchor}, ""))
+            self._send("", Hint("work", self.site.name, anchor=anchor))
         for agent in entered if not self.quiet_idle else ():
             group = self.site.agents[agent].get("gr", "")
-            self._send("", self._complete({"k": "idle", "ag": agent, "gr": group}, ""))
+            self._send("", Hint("idle", self.site.name, agent, group))
         for message in self._late:
-            self._send("", self._complete(message, ""))
+            self._send("", self._hint(message, ""))
 
-    def _complete(self, message: Record, task: str) -> Record:
-        full = records.without_zeros({**message, "si": self.site.name})
-        if task and task in self.site.tasks:
-            full.update(tid=task, t=self.site.tasks[task], sp=self.site.specs[task])
-            full["cp"] = self.site.checkpoints.get(task)
-        return full
+    def _hint(self, message: Record, task: str) -> Hint:
+        get = message.get
+        agent = get("ag") or ""
+        return Hint(
+            kind=message["k"],
+            site=self.site.name,
+            agent=agent,
+            group=get("gr") or "",
+            source=get("src", ""),
+            task=self.site.task_value(task) if task in self.site.tasks else None,
+            reason=get("r", ""),
+            command=records.command_from(agent, message["cmd"]) if "cmd" in message else None,
+            anchor=get("an", ""),
+            notice_ms=get("nm", 0),
+        )
 
 
 _NOWHERE = AgentPlaces()

@@ -78,3 +78,15 @@ def beat(tx: Transition, worker: str) -> list[str]:
         if at <= tx.now - FORGOTTEN_MS:
             del workers[name]
     return [name for _, name in silent[:MOST_NAMED]]
+
+
+def record(tx: Transition, chunk: bytes, keep_ms: int, keep_chunks: int) -> str:
+    """One more chunk of the recording; those too many or too old go. Its place: ids follow their times."""
+    kept = tx.site.recording
+    time, number = tx.site.recorded
+    time, number = (tx.now, 0) if tx.now > time else (time, number + 1)
+    tx.site.recorded = (time, number)
+    kept.append((time, number, chunk))
+    while len(kept) > keep_chunks or (kept and kept[0][0] < tx.now - keep_ms):
+        kept.popleft()
+    return f"{time}-{number}"

@@ -47,6 +47,8 @@ def decode_dump(found: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
 def _decoded(name: str, answer: Sequence[Any]) -> Any:
     if name in LEXICAL:
         return sorted(answer)
+    if name == "recording":
+        return [[id, fields[1]] for id, fields in answer]
     if name in STREAMS:
         return [_packed(fields[1]) for _, fields in answer]
     pairs = list(zip(answer[::2], answer[1::2], strict=True))

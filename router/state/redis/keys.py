@@ -17,7 +17,7 @@ LEXICAL = ("queue", "heads", "idle", "busy")
 """Sorted sets whose scores are all 0: the members' text is the order."""
 TIMED = ("due", "ended", "requests_at", "workers")
 """Sorted sets by a time in ms."""
-STREAMS = ("events",)
+STREAMS = ("events", "recording")
 NAMES = frozenset((*HASHES, *LEXICAL, *TIMED, *STREAMS))
 
 SITES = f"{PREFIX}:sites"

@@ -21,7 +21,7 @@ from router.domain.model import (
     TaskState,
     TaskTransition,
 )
-from router.domain.ports import Backlog, CallQueueRecord, Event, Page, QueueFigures
+from router.domain.ports import Backlog, CallQueueRecord, Event, Page, QueueFigures, RecordedChunk
 from router.domain.routing import FRONT, ORIGIN_SHIFT
 from router.state import records
 from router.state.redis.client import Connections
@@ -201,6 +201,12 @@ class Looks:
         low = f"({after}" if after else "-"
         entries = await self._connections.send("XRANGE", key(site, "events"), low, "+", "COUNT", limit)
         return [records.event_from(text(id), records.unpack(body)) for id, body in map(stream_entry, entries)]
+
+    async def recording(self, site: str, after: str, limit: int) -> list[RecordedChunk]:
+        """Chunks of the recording after an id ('' from the oldest kept)."""
+        low = f"({after}" if after else "-"
+        entries = await self._connections.send("XRANGE", key(site, "recording"), low, "+", "COUNT", limit)
+        return [RecordedChunk(text(id), body) for id, body in map(stream_entry, entries)]
 
     async def last_event(self, site: str) -> str:
         """The position of the newest event ('0-0' where there is none)."""

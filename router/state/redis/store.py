@@ -145,10 +145,29 @@ class RedisStore(Looks):
         return await self._change("decline", site, now_ms, task=task, agent=agent, fence=fence, reason=reason)
 
     async def rescind(
-        self, site: str, task: str, fence: int, reason: str, actor: str, now_ms: int | None = None
+        self,
+        site: str,
+        task: str,
+        fence: int,
+        reason: str,
+        actor: str,
+        now_ms: int | None = None,
+        *,
+        why: str = "",
+        policy_version: int = 0,
     ) -> Change:
-        """OFFERED -> QUEUED (front), by the router."""
-        return await self._change("rescind", site, now_ms, task=task, fence=fence, reason=reason, actor=actor)
+        """OFFERED -> QUEUED (front), by the router. The history keeps ``why`` with the version that decided it."""
+        return await self._change(
+            "rescind",
+            site,
+            now_ms,
+            task=task,
+            fence=fence,
+            reason=reason,
+            actor=actor,
+            why=why or None,
+            pv=policy_version,
+        )
 
     async def show(self, site: str, task: str, fence: int, now_ms: int | None = None) -> Change:
         """The ACD has confirmed: the hidden offer may be shown; its deadline starts again."""
@@ -219,10 +238,22 @@ class RedisStore(Looks):
         reason: str,
         actor: str,
         now_ms: int | None = None,
+        *,
+        why: str = "",
+        policy_version: int = 0,
     ) -> Change:
-        """ACTIVE -> RECALLING with a notice (0: force at once); OFFERED is rescinded."""
+        """ACTIVE -> RECALLING with a notice (0: force at once); OFFERED is rescinded. ``why`` as in rescind."""
         return await self._change(
-            "recall", site, now_ms, task=task, fence=fence, notice=notice_ms, reason=reason, actor=actor
+            "recall",
+            site,
+            now_ms,
+            task=task,
+            fence=fence,
+            notice=notice_ms,
+            reason=reason,
+            actor=actor,
+            why=why or None,
+            pv=policy_version,
         )
 
     async def force(
@@ -462,6 +493,13 @@ class RedisStore(Looks):
         """Say that the worker lives; the workers of the site silent for 15 s or more (to be reaped)."""
         reply = await self._call("beat", site, now_ms, worker=worker, silent=SILENT_MS, forget=FORGET_MS)
         return list(reply["silent"])
+
+    async def record(
+        self, site: str, chunk: bytes, keep_ms: int, keep_chunks: int, now_ms: int | None = None
+    ) -> str:
+        """Append a chunk to the site's recording; its id. Too old and too many ones go."""
+        reply = await self._call("record", site, now_ms, chunk=chunk, keep=keep_ms, most=keep_chunks)
+        return str(reply["id"])
 
     async def audit(self, site: str, now_ms: int | None = None) -> Audit:
         """Check every invariant by a full scan (a test, a doctor; not for the hot path)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from router.domain.errors import Superseded, WrongState
 from router.domain.model import ClaimMode, NoTask, TaskState
-from tests.support.builders import HOUR, MINUTE, SECOND, T0
+from tests.support.builders import GROUP, HOUR, MINUTE, SECOND, T0
 from tests.support.stage import Stage
 
 NOTICE = 10 * SECOND
@@ -176,3 +176,55 @@ async def test_recalls_of_the_last_hour_are_remembered_for_the_interruption_budg
     times = (await stage.read_agent()).recall_times_ms
     assert times[-2:] == (T0 + 25 * MINUTE, T0 + 50 * MINUTE)
     assert list(times) == sorted(times)
+
+
+WHY = "a call had waited 8.2 s with 0 agents returning"
+
+
+async def decided(stage: Stage, name: str) -> list[tuple[str, int]]:
+    """(why, policy version) of each arrow of this name that the task took."""
+    history = await stage.store.history(stage.site, "t1")
+    return [(step.why, step.policy_version) for step in history if step.name == name]
+
+
+async def test_a_recall_keeps_the_decision_behind_it(stage: Stage) -> None:
+    task = await stage.active()
+    await stage.store.recall(
+        stage.site, "t1", task.fence, NOTICE, "calls", "router", stage.now, why=WHY, policy_version=3
+    )
+    assert await decided(stage, "recall") == [(WHY, 3)]
+    await stage.release(task)
+    assert await decided(stage, "release") == [("", 0)]
+
+
+async def test_a_recall_without_notice_keeps_the_decision_too(stage: Stage) -> None:
+    task = await stage.active()
+    await stage.store.recall(
+        stage.site, "t1", task.fence, 0, "calls", "router", stage.now, why=WHY, policy_version=0
+    )
+    assert await decided(stage, "force") == [(WHY, 0)]
+
+
+async def test_a_withdrawn_offer_keeps_both_decisions(stage: Stage) -> None:
+    await stage.agent("ann", group=GROUP)
+    await stage.gate()
+    stage.later(10 * SECOND)
+    await stage.report({})
+    await stage.add()
+    task = await stage.offer(why="idle 7, on tasks 2")
+    version = task.policy_version
+    assert version > 0
+    await stage.store.rescind(
+        stage.site, "t1", task.fence, "calls", "router", stage.now, why=WHY, policy_version=version + 1
+    )
+    assert await decided(stage, "offer") == [("idle 7, on tasks 2", version)]
+    assert await decided(stage, "rescind") == [(WHY, version + 1)]
+
+
+async def test_events_do_not_carry_the_figures(stage: Stage) -> None:
+    task = await stage.active()
+    await stage.store.recall(
+        stage.site, "t1", task.fence, NOTICE, "calls", "router", stage.now, why=WHY, policy_version=3
+    )
+    events = await stage.store.events(stage.site, "", 100)
+    assert [(event.transition.name, event.transition.why) for event in events][-1] == ("recall", "")

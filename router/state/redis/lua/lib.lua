@@ -14,6 +14,7 @@ local SHIFT = 4503599627370496  -- 2^52: origins below zero sort too (routing.OR
 local FRONT_URGENCY = 1e300
 local HISTORY_KEPT, DECLINES_KEPT, RECALLS_KEPT, RECALL_WINDOW = 32, 32, 16, 3600000
 local EVENTS_KEPT = 200000
+local DECIDED = {offer = true, recall = true, rescind = true, force = true}  -- arrows that keep why they were taken
 local HELD = {OFFERED = true, ACTIVE = true, RECALLING = true}
 local TERMINAL = {COMPLETED = true, CANCELED = true, EXPIRED = true}
 local ON_PHONE = {RINGING = true, ON_CALL = true}
@@ -461,7 +462,7 @@ local function commit_arrows()
       order[#order + 1] = id
     end
     table.insert(history[id], cmsgpack.pack(entry))
-    local event = {id, t.wt, t.sub or '', unpack(entry)}
+    local event = {id, t.wt, t.sub or '', unpack(entry, 1, 8)}
     redis.call('XADD', K.events, 'MAXLEN', '~', EVENTS_KEPT, '*', 'e', cmsgpack.pack(event))
   end
   for _, id in ipairs(order) do commit_history(id, history[id]) end
@@ -553,6 +554,7 @@ local function arrow(id, t, name, source, actor, reason, agent)
   changed_task(id)
   t.hn = math.min(HISTORY_KEPT, (t.hn or 0) + 1)
   local entry = {NOW, source, t.s, name, actor or '', reason or '', agent or t.ag or '', t.f or 0}
+  if DECIDED[name] and A.why then entry[9], entry[10] = A.why, A.pv or t.pv or 0 end
   U.arrows[#U.arrows + 1] = {id, entry}
   bump(U.totals, TOTAL[name], 1)
 end

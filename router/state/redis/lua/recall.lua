@@ -1,6 +1,6 @@
 -- recall: ACTIVE -> RECALLING with a notice, or straight back to its queue without one; an offer is rescinded.
 -- KEYS: @task
--- ARGS: task, fence, notice (ms), reason, actor
+-- ARGS: task, fence, notice (ms), reason, actor, why and pv = the decision behind it (or nil)
 -- RETURNS: OK with the task; NOT_FOUND, SUPERSEDED, WRONG_STATE (NOT_INTERRUPTIBLE)
 -- Prevents: work that may not be interrupted being interrupted, and a recall that hits the next holder.
 

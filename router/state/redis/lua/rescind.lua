@@ -1,6 +1,6 @@
 -- rescind: OFFERED -> QUEUED (front), by the router.
 -- KEYS: @task
--- ARGS: task, fence, reason, actor
+-- ARGS: task, fence, reason, actor, why and pv = the decision behind it (or nil)
 -- RETURNS: OK with the task; NOT_FOUND, SUPERSEDED, WRONG_STATE
 -- Prevents: an offer taken back after the agent has accepted it, or one that is not the offer meant.
 
