@@ -57,6 +57,8 @@ class Settings:
     """Deadline of a unary call whose client set none."""
     drain_s: float = 10.0
     """Time that streams and calls have to end at a shutdown."""
+    recording_hours: float = 48.0
+    """How long the recording for replays and simulations is kept; 0 records nothing."""
 
     def __post_init__(self) -> None:
         if problems := list(_problems(self)):
@@ -172,4 +174,5 @@ _BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("heartbeat_s", 0.1, 300),
     ("call_timeout_s", 1, 600),
     ("drain_s", 0, 600),
+    ("recording_hours", 0, 744),
 )

@@ -13,7 +13,7 @@ import grpc
 
 from router.config import ConfigError, Settings
 from router.dispatch.clock import SystemClock
-from router.dispatch.router import Router
+from router.dispatch.router import DispatchSettings, Router
 from router.domain.ports import Clock, Ids, Store
 from router.rpc.server import Server
 from router.state.factory import Place, opened, placed
@@ -82,7 +82,8 @@ async def _assemble(
     settings: Settings, store: Store, clock: Clock, ids: Ids, stack: AsyncExitStack, share_port: bool
 ) -> App:
     metrics = _metrics(settings, stack)
-    router = Router(store, clock, ids, ids.token())
+    kept = DispatchSettings(recording_ms=round(settings.recording_hours * 3_600_000))
+    router = Router(store, clock, ids, ids.token(), kept)
     stack.push_async_callback(router.stop)
     await router.start()
     server = Server(router, settings, metrics, share_port)

@@ -15,6 +15,7 @@ from router.cli import (
     explain,
     policy,
     serve,
+    simulate,
     submit,
     supervise,
     tasks,
@@ -84,6 +85,7 @@ app.command()(serve.serve)
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )(serve.demo)
+app.command()(simulate.simulate)
 app.command()(submit.submit)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(work_types.app, name="work-types")

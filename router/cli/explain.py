@@ -17,6 +17,8 @@ app = typer.Typer(
     no_args_is_help=True, help="Say why: why this agent got this task, why that task still waits."
 )
 
+_STEPS = frozenset({"pushed", "recalled", "withdrawn"})
+"""Conditions that tell what was decided about a task, in order."""
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -67,7 +69,10 @@ def agent(
 def _tell(explanation: supervision_pb2.Explanation) -> None:
     say(explanation.summary)
     for condition in explanation.conditions:
-        say(f"  yes  {_met(condition)}" if condition.holds else f"  NO   {_condition(condition)}")
+        if condition.name in _STEPS:
+            say(f"  then {condition.detail}")
+        else:
+            say(f"  yes  {_met(condition)}" if condition.holds else f"  NO   {_condition(condition)}")
     if explanation.HasField("nearest"):
         say(f"nearest to being met: {_condition(explanation.nearest)}")
     if explanation.HasField("decision"):

@@ -10,14 +10,16 @@ import typer
 from clients.channel import Connection
 from clients.supervisor import Supervisor
 from clients.values import seconds
+from router.cli import policy_runs
 from router.cli.common import SUPERVISOR, run
+from router.cli.failing import fail
 from router.cli.inputs import open_text
 from router.cli.output import clock, note, pairs, print_json, say, table
 from router.v1 import supervision_pb2
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Keep the policies of blending groups: validate, put, activate, roll back.",
+    help="Keep the policies of blending groups: validate, put, try, activate, roll back.",
 )
 
 GroupId = Annotated[str, typer.Argument(metavar="GROUP", help="The blending group's id.")]
@@ -62,13 +64,24 @@ def versions(group: GroupId) -> None:
 
 def _row(policy: supervision_pb2.Policy) -> tuple[str, ...]:
     active = "active" if policy.version == policy.active_version else ""
+    if policy.HasField("shadow_version") and policy.version == policy.shadow_version:
+        active = "shadow"
     return (str(policy.version), active, clock(policy.create_time), policy.author, policy.comment or "-")
 
 
 @app.command()
-def validate(group: GroupId, file: File) -> None:
+def validate(
+    group: GroupId,
+    file: File,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask no router: check by the laws installed here.")
+    ] = False,
+) -> None:
     """Check a document without storing it. The exit code is 1 if it is not valid."""
     document = _read(file)
+    if offline:
+        _validate_here(document)
+        return
 
     async def work(connection: Connection) -> None:
         answer = await Supervisor(connection).validate_policy(group, document)
@@ -79,6 +92,18 @@ def validate(group: GroupId, file: File) -> None:
         say(f"valid: {_summary(answer.metadata)}")
 
     run(SUPERVISOR, work)
+
+
+def _validate_here(text: str) -> None:
+    from router.policies.blending import PolicyDocument, PolicyError
+
+    try:
+        document = PolicyDocument.parse(text)
+    except PolicyError as error:
+        for problem in error.problems:
+            note(f"error: {problem}")
+        raise typer.Exit(1) from None
+    say(f"valid: {document.law}, {document.target_share:.0%} in {document.target_s:g} s")
 
 
 @app.command()
@@ -111,10 +136,15 @@ def activate(
     group: GroupId,
     version: Annotated[int, typer.Argument(min=0, help="The version; 0 is the built-in default.")],
 ) -> None:
-    """Make a version the one that decides, from the next decision on."""
+    """Make a version the one that decides, from the next decision on, and print what changes."""
 
     async def work(connection: Connection) -> None:
-        await Supervisor(connection).activate_policy(group, version)
+        supervisor = Supervisor(connection)
+        before = await supervisor.get_policy(group)
+        after = await supervisor.get_policy(group, version)
+        await supervisor.activate_policy(group, version)
+        for line in changes(before, after):
+            say(line)
         say(f"version {version} of {group} is active")
 
     run(SUPERVISOR, work)
@@ -149,6 +179,102 @@ def diff(
             say(line)
 
     run(SUPERVISOR, work)
+
+
+@app.command()
+def shadow(
+    group: GroupId,
+    version: Annotated[
+        int | None, typer.Argument(min=0, metavar="[VERSION]", help="The version; 0 is the built-in default.")
+    ] = None,
+    off: Annotated[bool, typer.Option("--off", help="Let no version decide beside the active one.")] = False,
+) -> None:
+    """Let a version decide beside the active one, on live data and without any effect."""
+    if (version is None) is not off:
+        fail("give a version, or --off")
+
+    async def work(connection: Connection) -> None:
+        await Supervisor(connection).shadow_policy(group, version)
+        if version is None:
+            say(f"no version decides beside the active one of {group} any more")
+        else:
+            say(f"version {version} of {group} decides beside the active one")
+            note(f"`workrouter policy compare {group}` tells how")
+
+    run(SUPERVISOR, work)
+
+
+@app.command()
+def compare(
+    group: GroupId,
+    last: Annotated[int, typer.Option(min=0, max=20, help="Decisions to print side by side.")] = 5,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print how the shadow's decisions compare with those of the active version."""
+
+    async def work(connection: Connection) -> None:
+        found = await Supervisor(connection).compare_policy(group)
+        if json:
+            print_json(found)
+        else:
+            policy_runs.print_comparison(found, last)
+
+    run(SUPERVISOR, work)
+
+
+Hours = Annotated[
+    float | None,
+    typer.Option(min=0.02, max=744, help="How much of the recording. Left out: all that is kept."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command()
+def replay(group: GroupId, hours: Hours = None, json: Json = False) -> None:
+    """Decide what was recorded again: every answer must come out bit by bit. The exit code is 1 if one does not."""
+
+    async def work(connection: Connection) -> None:
+        answers = Supervisor(connection).replay_policy(group, span_s=_span_s(hours))
+        result = await policy_runs.watched(answers, supervision_pb2.ReplayResult)
+        if json:
+            print_json(result)
+        else:
+            policy_runs.print_replay(result)
+        if result.HasField("first_difference") or not result.decisions:
+            raise typer.Exit(1)
+
+    run(SUPERVISOR, work)
+
+
+@app.command()
+def simulate(
+    group: GroupId,
+    candidate: Annotated[
+        str,
+        typer.Argument(metavar="FILE|VERSION", help="A document, - for standard input, or a stored version."),
+    ],
+    hours: Hours = None,
+    json: Json = False,
+) -> None:
+    """Play what was recorded under another policy, and print what it would have made of the calls and tasks.
+
+    The policy in force is played on the same day with the same random numbers, and compared with what really happened.
+    """
+    tried: int | str = int(candidate) if candidate.isdigit() else _read(candidate)
+
+    async def work(connection: Connection) -> None:
+        answers = Supervisor(connection).simulate_policy(group, tried, span_s=_span_s(hours))
+        result = await policy_runs.watched(answers, supervision_pb2.SimulationResult)
+        if json:
+            print_json(result)
+        else:
+            policy_runs.print_simulation(result, candidate)
+
+    run(SUPERVISOR, work)
+
+
+def _span_s(hours: float | None) -> float | None:
+    return None if hours is None else hours * 3600
 
 
 def changes(old: supervision_pb2.Policy, new: supervision_pb2.Policy) -> list[str]:

@@ -63,6 +63,12 @@ def serve(
         float | None, typer.Option(help="Deadline of a call whose client set none.")
     ] = None,
     drain_s: Annotated[float | None, typer.Option(help="Time that calls have to end at a shutdown.")] = None,
+    recording_hours: Annotated[
+        float | None,
+        typer.Option(
+            help="How long to keep what policies are replayed and simulated on; 0: record nothing. [48]"
+        ),
+    ] = None,
 ) -> None:
     """Run a router.
 
@@ -97,8 +103,9 @@ def _one_line(error: Exception) -> str:
 def demo(ctx: typer.Context) -> None:
     """Watch the router at work on a real day of calls: `workrouter demo --help` tells its options."""
     from demo.main import run
+    from router.cli.prediction import predict
 
-    raise typer.Exit(run(ctx.args))
+    raise typer.Exit(run(ctx.args, predict))
 
 
 alone = typer.Typer(

@@ -10,22 +10,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import operator
 from dataclasses import replace
 
+from router.dispatch.forecasts import Forecasts
 from router.dispatch.group_view import GroupView, look
+from router.dispatch.lane import LOOP, Lane
 from router.dispatch.leader_figures import KIND as LEADER
 from router.dispatch.leader_figures import LeaderFigures
 from router.dispatch.matcher import Matcher, PassRules
 from router.dispatch.meter import Meter, Recalled
 from router.dispatch.policy_book import PolicyBook
+from router.dispatch.reasons import recalled_because
+from router.dispatch.recorder import OFF, Recorder
 from router.dispatch.signals import set_within
+from router.dispatch.witness import Witness
 from router.domain.errors import RouterError
 from router.domain.model import CALL_STATES, Agent, AgentState, Gate, GateMode, Task, TaskState
 from router.domain.ports import Change, Clock, Hint, Store
 from router.policies.blending import (
     BlendingPolicy,
     Candidate,
-    ForecastInterval,
     GateDecision,
     Memory,
     PolicyDocument,
@@ -38,7 +43,8 @@ from router.policies.blending import (
 DEDICATED = "-"
 """The name under which agents without a blending group are matched: no gate, only pushes."""
 LEASE_MS = 3_000
-RENEW_S = 1.0
+"""How long a leader leads and its gate is valid without a sign of it; both are renewed at a third of that."""
+RETRY_S = 1.0
 _EVENTS = 1000
 _TELL_S = 1.0
 _RELEARN_UPDATES = 20
@@ -54,19 +60,33 @@ class Controller:
     """One site's blending group as this worker sees it; acts only while it leads."""
 
     def __init__(
-        self, store: Store, clock: Clock, book: PolicyBook, site: str, group: str, worker: str
+        self,
+        store: Store,
+        clock: Clock,
+        book: PolicyBook,
+        site: str,
+        group: str,
+        worker: str,
+        lane: Lane = LOOP,
+        recorder: Recorder = OFF,
+        lease_ms: int = LEASE_MS,
     ) -> None:
         self._store = store
+        self._lane = lane
         self._clock = clock
         self._book = book
         self._site = site
         self._group = group
         self._worker = worker
         self._actor = f"router:{worker}"
+        self._lease_ms = lease_ms
+        self._renew_s = lease_ms / 3000
         self._wake = asyncio.Event()
         self._term = 0
         self._leads_until = 0.0
-        self.matcher = Matcher(store, clock, site, group, self._actor)
+        self.matcher = Matcher(store, clock, site, group, self._actor, lane)
+        self._forecasts = Forecasts(store, site, group)
+        self._witness = Witness(store, clock, book, recorder, site, group, lane)
         self._reset()
 
     def _reset(self) -> None:
@@ -78,8 +98,10 @@ class Controller:
         self.meter = Meter.start(self._document)
         self._position = ""
         self.decision: GateDecision | None = None
+        self._words = ""
         self._decided: tuple[float, tuple[int, ...]] | None = None
-        self._told, self._told_at = "", 0.0
+        self._told: tuple[object, object] = (None, None)
+        self._told_at = -math.inf
         self._must_look = True
         self._look_due = 0.0
         self._rules = PassRules(room=0)
@@ -87,6 +109,9 @@ class Controller:
         self._last_recall_ms: int | None = None
         self._began_ms = self._clock.now_ms()
         self._recall_times_ms: list[int] = []
+        self._forecasts.begin()
+        self._looked: Snapshot | None = None
+        self._witness.begin(self._term)
 
     @property
     def leads(self) -> bool:
@@ -120,21 +145,21 @@ class Controller:
                 pause_s = await self.step()
             except RouterError as error:
                 log.warning("group %s/%s: %s", self._site, self._group, error.message)
-                pause_s = RENEW_S
+                pause_s = RETRY_S
             except Exception:
                 log.exception("group %s/%s: a step failed", self._site, self._group)
-                pause_s = RENEW_S
+                pause_s = RETRY_S
             await set_within(self._wake, pause_s)
 
     async def step(self) -> float:
         """One round of the routing loop; answers how long (s) it may rest if nothing is reported."""
         if not await self._lead():
-            return RENEW_S
+            return RETRY_S
         if self._group == DEDICATED:
             await self.matcher.push(PassRules(room=_HOLDERS, why="pushed to a dedicated back-office agent"))
-            return RENEW_S
+            return RETRY_S
         if self._may_push_at_once():
-            await self.matcher.push(self._rules)
+            await self._hand_out()
             return max(0.001, self._look_due - self._clock.monotonic())
         pause_s = await self._whole_step()
         self._look_due = self._clock.monotonic() + pause_s
@@ -148,30 +173,38 @@ class Controller:
         self._must_look = False
         await self._read_policy()
         now_ms = self._clock.now_ms()
-        view = await look(self._store, self._site, self._group, self._document, now_ms)
+        view = await look(self._store, self._site, self._group, self._document, now_ms, self._lane)
         snapshot = await self._snapshot(view, now_ms)
         decision = await self._decide(snapshot)
         gate = await self._set_gate(view.gate, decision, snapshot)
         await self._tell_figures(decision)
+        await self._witness.tell()
         next_recall_ms = await self._recall(snapshot, decision, gate)
         next_push_ms = await self._push(snapshot, decision, gate)
-        return self._rest_s(next_recall_ms, next_push_ms)
+        return self._rest_s(next_recall_ms, next_push_ms, self._stale_ms(view, now_ms))
 
     def _rest_s(self, *next_ms: int | None) -> float:
         now_ms = self._clock.now_ms()
         times = [max(0.001, (at - now_ms) / 1000) for at in next_ms if at is not None]
-        return min([RENEW_S, self._document.update_interval_s, *times])
+        return min([self._renew_s, self._document.update_interval_s, *times])
+
+    def _stale_ms(self, view: GroupView, now_ms: int) -> int | None:
+        """When the group's feed will be too old, if nothing more is heard of it: the gate closes then, not later."""
+        if view.feed_age_ms is None:
+            return None
+        too_old_ms = now_ms - view.feed_age_ms + math.floor(self._document.stale_after_s * 1000) + 1
+        return too_old_ms if too_old_ms > now_ms else None
 
     async def _lead(self) -> bool:
         now = self._clock.monotonic()
-        if self._leads_until - now > LEASE_MS / 1000 - RENEW_S:
+        if self._leads_until - now > self._lease_ms / 1000 - self._renew_s:
             return True
-        term = await self._store.lead(self._site, self._group, self._worker, LEASE_MS)
+        term = await self._store.lead(self._site, self._group, self._worker, self._lease_ms)
         if term != self._term:
             self._term = term
             self._reset()
             self.matcher.forget()
-        self._leads_until = now + LEASE_MS / 1000 if term else 0.0
+        self._leads_until = now + self._lease_ms / 1000 if term else 0.0
         return bool(term)
 
     async def _read_policy(self) -> None:
@@ -182,10 +215,13 @@ class Controller:
             self._decided = None
             if self._memory == Memory():
                 self.meter = Meter.start(document)
+        await self._witness.look(version, document)
 
     # -- look ------------------------------------------------------------------------------------------
     async def _snapshot(self, view: GroupView, now_ms: int) -> Snapshot:
         await self._learn(now_ms)
+        feed_age_s = None if view.feed_age_ms is None else view.feed_age_ms / 1000
+        forecast = await self._forecasts.of(view, not self._document.is_stale(feed_age_s), now_ms)
         states = view.figures.by_state
         on_call = sum(states.get(s, 0) for s in (*CALL_STATES, AgentState.AFTER_CALL))
         measures = self.meter.measures
@@ -203,12 +239,12 @@ class Controller:
             abandoned=view.total("abandoned"),
             short_abandoned=view.total("short_abandoned"),
             arrivals=view.total("offered"),
-            forecast=_forecast(view),
-            aht_s=aht_ms / 1000 if aht_ms else measures.aht.mean_s,
+            forecast=forecast,
+            aht_s=aht_ms / 1000 if aht_ms else None,
             task_s=measures.task.mean_s,
             recall_reaction_s=self._recall_reaction_s(now_ms),
             work_lost_s=measures.work_lost.mean_s,
-            feed_age_s=None if view.feed_age_ms is None else view.feed_age_ms / 1000,
+            feed_age_s=feed_age_s,
             returning=len(self.meter.returning),
             last_recall_ms=self._last_recall_ms,
         )
@@ -249,8 +285,11 @@ class Controller:
         fresh = self._decided and now - self._decided[0] < self._document.update_interval_s
         if self.decision and fresh and self._decided and self._decided[1] == cause:
             return self.decision
-        decision, self._memory = await asyncio.to_thread(self._policy.decide, snapshot, self._memory)
+        before = self._memory
+        decision, self._memory = await self._lane.beside(self._policy.decide, snapshot, before)
         self.decision, self._decided = decision, (now, cause)
+        self._words = f"{in_words(decision)}; {self._forecasts.words}"
+        self._witness.decided(snapshot, before, decision)
         return decision
 
     async def _set_gate(self, stored: Gate, decision: GateDecision, snapshot: Snapshot) -> Gate:
@@ -267,7 +306,7 @@ class Controller:
             acd_control=document.acd_control,
             policy_version=self._version,
             term=self._term,
-            reason=in_words(decision),
+            reason=self._words,
             armed=decision.armed,
             mode=stored.mode,
             manual_until_ms=stored.manual_until_ms,
@@ -275,47 +314,43 @@ class Controller:
         )
         wanted = _by_hand(wanted, stored, snapshot, document)
         now_ms = self._clock.now_ms()
-        if wanted == stored and stored.valid_until_ms - now_ms > LEASE_MS - RENEW_S * 500:
+        if wanted == stored and stored.valid_until_ms - now_ms > self._lease_ms - self._renew_s * 500:
             return stored
-        return await self._store.set_gate(self._site, replace(wanted, valid_until_ms=now_ms + LEASE_MS))
+        return await self._store.set_gate(self._site, replace(wanted, valid_until_ms=now_ms + self._lease_ms))
 
     async def _tell_figures(self, decision: GateDecision) -> None:
         """Let every worker show what only the leader knows."""
-        now = self._clock.monotonic()
-        if now - self._told_at < _TELL_S:
+        now, known = self._clock.monotonic(), (decision, self.meter.measures)
+        if now - self._told_at < _TELL_S or all(map(operator.is_, known, self._told)):
             return
-        self._told_at = now
+        self._told, self._told_at = known, now
         figures = LeaderFigures(
             decision.required_service_level,
             decision.rate_per_s * 3600,
             tuple(self.meter.reactions_s),
             self.meter.measures.task.mean_s,
         )
-        if (text := figures.to_text()) != self._told:
-            self._told = text
-            await self._store.put_document(self._site, LEADER, self._group, text, None)
+        await self._store.put_document(self._site, LEADER, self._group, figures.to_text(), None)
 
     # -- recall ----------------------------------------------------------------------------------------
     async def _recall(self, snapshot: Snapshot, decision: GateDecision, gate: Gate) -> int | None:
         """Take back exactly the agents that the policy names."""
-        nothing_to_do = (
-            not snapshot.waiting_ages_s and decision.tasks_ahead is None and not decision.recall_all
-        )
-        if snapshot.on_tasks == 0 or nothing_to_do:
+        wanted = self._policy.may_recall(snapshot, decision) or self._witness.shadows
+        if snapshot.on_tasks == 0 or not (wanted or snapshot.waiting_ages_s):
             return None
-        candidates = await self._candidates(snapshot)
+        candidates = await self._candidates(snapshot) if wanted else {}
         sent = [at for at in self._recall_times_ms if snapshot.now_ms - at < 1000]
         plan = self._policy.recalls(snapshot, decision, list(candidates), len(sent))
-        await asyncio.gather(*(self._take_back(r, candidates) for r in _chosen(plan.recalls, candidates)))
+        self._witness.planned(snapshot, list(candidates), len(sent), plan, self.meter.returning)
+        recalls = _chosen(plan.recalls, candidates)
+        await self._lane.all(*(self._take_back(r, candidates, snapshot, decision) for r in recalls))
         self._recall_times_ms = sent + [snapshot.now_ms] * len(plan.recalls)
         return plan.next_check_ms
 
     async def _candidates(self, snapshot: Snapshot) -> dict[Candidate, Task]:
         agents = await self._store.holding(self._site, self._group, _HOLDERS)
         held = [(agent, id) for agent in agents for id in agent.held]
-        tasks = await asyncio.gather(
-            *(self._store.task(self._site, id) for _, id in held), return_exceptions=True
-        )
+        tasks = await self._lane.all(*(self._store.task(self._site, id) for _, id in held), caught=True)
         pairs = zip((agent for agent, _ in held), tasks, strict=True)
         return {
             _candidate(agent, task, snapshot): task
@@ -323,22 +358,33 @@ class Controller:
             if isinstance(task, Task) and task.state in (TaskState.OFFERED, TaskState.ACTIVE)
         }
 
-    async def _take_back(self, recall: Recall, candidates: dict[Candidate, Task]) -> None:
-        task = next(t for c, t in candidates.items() if c.task_id == recall.task_id)
-        notice_ms = round(self._document.notice_s * 1000)
-        reason = recall.reason.value
+    async def _take_back(
+        self,
+        recall: Recall,
+        candidates: dict[Candidate, Task],
+        snapshot: Snapshot,
+        decision: GateDecision,
+    ) -> None:
+        candidate, task = next(item for item in candidates.items() if item[0].task_id == recall.task_id)
+        why = recalled_because(recall, candidate, snapshot, decision)
         self.meter.recall_sent(recall.agent_id, task.id, self._clock.now_ms())
         try:
-            await self._commit_recall(recall, task, notice_ms, reason)
+            await self._commit_recall(recall, task, why)
             self._last_recall_ms = self._clock.now_ms()
         except RouterError as error:
             self.meter.recall_ended(recall.agent_id, None)
             log.info("recall of %s from %s came too late: %s", recall.agent_id, task.id, error.message)
 
-    async def _commit_recall(self, recall: Recall, task: Task, notice_ms: int, reason: str) -> Change:
+    async def _commit_recall(self, recall: Recall, task: Task, why: str) -> Change:
+        site, version, reason = self._site, self._version, recall.reason.value
         if recall.action is RecallAction.RESCIND:
-            return await self._store.rescind(self._site, task.id, task.fence, reason, self._actor)
-        return await self._store.recall(self._site, task.id, task.fence, notice_ms, reason, self._actor)
+            return await self._store.rescind(
+                site, task.id, task.fence, reason, self._actor, why=why, policy_version=version
+            )
+        notice_ms = round(self._document.notice_s * 1000)
+        return await self._store.recall(
+            site, task.id, task.fence, notice_ms, reason, self._actor, why=why, policy_version=version
+        )
 
     # -- push ------------------------------------------------------------------------------------------
     async def _push(self, snapshot: Snapshot, decision: GateDecision, gate: Gate) -> int | None:
@@ -357,7 +403,16 @@ class Controller:
             why=f"{gate.reason}; idle {snapshot.idle}, on tasks {snapshot.on_tasks}",
         )
         self._rules, self._rules_until = rules, self._clock.monotonic() + _RULES_S
-        return await self.matcher.push(rules)
+        self._looked = snapshot
+        return await self._hand_out()
+
+    async def _hand_out(self) -> int | None:
+        """Offer work under the rules of the last look."""
+        before = self.matcher.handed
+        next_ms = await self.matcher.push(self._rules)
+        if self._looked:
+            self._witness.pushed(self._looked, self.matcher.handed - before, self._rules.room)
+        return next_ms
 
 
 def _by_hand(wanted: Gate, stored: Gate, snapshot: Snapshot, document: PolicyDocument) -> Gate:
@@ -391,20 +446,6 @@ def in_words(decision: GateDecision) -> str:
     words.append(f"{decision.rate_per_s * 3600:.0f} calls/h")
     words.append("recall armed" if decision.armed else "recall not armed")
     return "; ".join(words)
-
-
-def _forecast(view: GroupView) -> tuple[ForecastInterval, ...]:
-    """Forecasts of the group's call queues; calls add up, staff is the group's and counted once."""
-    sums: dict[tuple[int, int], tuple[float, float]] = {}
-    for queue in view.call_queues:
-        for item in queue.report.forecast:
-            key = (item.start_ms, item.start_ms + item.length_ms)
-            calls, staff = sums.get(key, (0.0, 0.0))
-            sums[key] = (calls + item.calls, max(staff, item.staff))
-    return tuple(
-        ForecastInterval(start, end, calls, staff or None)
-        for (start, end), (calls, staff) in sorted(sums.items())
-    )
 
 
 def _candidate(agent: Agent, task: Task, snapshot: Snapshot) -> Candidate:

@@ -115,9 +115,12 @@ class Explain:
         raise WrongState(f"task {task_id} moves too fast to be explained; ask again")
 
     async def _task(self, site: str, task: Task) -> Explanation:
+        decided = [step for step in await self._store.history(site, task.id) if step.why]
         if task.state is TaskState.QUEUED:
-            return await self._waiting(site, task)
-        return _not_due(task) or await self._held(site, task)
+            told = await self._waiting(site, task)
+        else:
+            told = _not_due(task) or await self._held(site, task)
+        return _with_decisions(told, task, decided)
 
     async def agent(self, site: str, agent_id: str, task_id: str = "") -> Explanation:
         """What the agent does, or why it has no task; with a task, how it stands for that one."""
@@ -326,6 +329,31 @@ class Explain:
         if group and not agent.held:  # who has a task already takes nobody idle away from the calls
             conditions += _room_conditions(group.view, interruptible)
         return tuple(_worded(condition) for condition in conditions)
+
+
+_DECIDED = {"offer": "pushed", "recall": "recalled", "force": "recalled", "rescind": "withdrawn"}
+"""How a step of the router's is told that was decided on figures."""
+_DECISIONS_TOLD = 6
+
+
+def _with_decisions(told: Explanation, task: Task, decided: Sequence[TaskTransition]) -> Explanation:
+    """An explanation with the latest decisions about the task; its summary tells the last one that took it back."""
+    steps = tuple(
+        Condition(_DECIDED[step.name], True, f"{_decision_in_words(step)}.")
+        for step in decided[-_DECISIONS_TOLD:]
+    )
+    summary = told.summary
+    if decided and decided[-1].name != "offer" and task.state not in ENDED_STATES:
+        summary += f" It was {_decision_in_words(decided[-1])}."
+    return replace(told, summary=summary, conditions=(*told.conditions, *steps))
+
+
+def _decision_in_words(step: TaskTransition) -> str:
+    """For example: recalled from agent ann at ... by policy version 3: a call had waited 8.2 s with ..."""
+    word = _DECIDED[step.name]
+    whom = f"{'to' if word == 'pushed' else 'from'} agent {step.agent}"
+    by = f"policy version {step.policy_version}" if step.actor.startswith("router") else step.actor
+    return f"{word} {whom} at {_when(step.at_ms)} by {by}: {step.why}"
 
 
 def _not_due(task: Task) -> Explanation | None:

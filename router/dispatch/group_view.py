@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from router.dispatch.lane import LOOP, Lane
 from router.domain.model import Feed, Gate, GroupFigures
 from router.domain.ports import CallQueueRecord, Store
 from router.domain.telephony import CallQueueReport
@@ -21,11 +21,17 @@ class CallQueueView:
     at_ms: int
 
     def waiting_ages_ms(self, now_ms: int) -> list[int]:
-        """Ages of the waiting calls brought up to now; a call known only by number counts from the report on."""
+        """Ages of the waiting calls brought up to now, oldest first.
+
+        A report names no more than so many ages. Calls known only by number came one after the other since the
+        youngest one named: in a long line it is among them that a recall still comes in time.
+        """
         passed = max(0, now_ms - self.at_ms)
         known = self.report.waiting_ages_ms or (self.report.oldest_wait_ms,)[: self.report.calls_waiting]
         unknown = max(0, self.report.calls_waiting - len(known))
-        return [age + passed for age in known] + [passed] * unknown
+        youngest = min(known, default=0)
+        spread = [youngest * (unknown - i) // (unknown + 1) for i in range(unknown)]
+        return [age + passed for age in (*known, *spread)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ class GroupView:
 
     def total(self, field: str) -> int:
         """The sum of one figure over the group's call queues."""
-        return sum(getattr(view.report, field) for view in self.call_queues)
+        return sum([getattr(view.report, field) for view in self.call_queues])
 
     def waiting_ages_s(self, now_ms: int) -> tuple[float, ...]:
         """Ages of all waiting calls, oldest first."""
@@ -47,9 +53,11 @@ class GroupView:
         return tuple(sorted((age / 1000 for age in ages), reverse=True))
 
 
-async def look(store: Store, site: str, group: str, document: PolicyDocument, now_ms: int) -> GroupView:
+async def look(
+    store: Store, site: str, group: str, document: PolicyDocument, now_ms: int, lane: Lane = LOOP
+) -> GroupView:
     """Read a group's state in one tick."""
-    groups, gate, records, feeds = await asyncio.gather(
+    groups, gate, records, feeds = await lane.all(
         store.groups(site), store.gate(site, group), store.call_queues(site), store.feeds(site)
     )
     figures = next((g for g in groups if g.group == group), GroupFigures(group, {}, 0, 0))

@@ -8,11 +8,11 @@ tasks; or when a slow poll comes round (a lost hint heals).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from router.dispatch.agents import walk
+from router.dispatch.lane import LOOP, Lane
 from router.domain.model import Agent, ClaimMode, NoTask
 from router.domain.ports import Claim, Clock, Store
 from router.domain.routing import agent_anchors
@@ -49,12 +49,17 @@ class PassRules:
 class Matcher:
     """The matching of one group, run by its leader."""
 
-    def __init__(self, store: Store, clock: Clock, site: str, group: str, actor: str) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, site: str, group: str, actor: str, lane: Lane = LOOP
+    ) -> None:
         self._store = store
+        self._lane = lane
         self._clock = clock
         self._site = site
         self._group = group
         self._actor = actor
+        self.handed = 0
+        """Tasks handed out since the beginning."""
         self._tick = 0
         self._shelf_changed: dict[str, int] = {}
         self._arrived: dict[str, int] = {}
@@ -132,8 +137,10 @@ class Matcher:
             if not batch:
                 break
             tick = self._tick
-            claims = await asyncio.gather(*(self._claim(agent, rules.why) for agent, _ in batch))
-            room -= sum(1 for claim in claims if claim.task)
+            claims = await self._lane.all(*(self._claim(agent, rules.why) for agent, _ in batch))
+            won = sum(1 for claim in claims if claim.task)
+            room -= won
+            self.handed += won
             self._note(batch, claims, tick)
             if any(claim.reason in _GROUP_WIDE for claim in claims):
                 return

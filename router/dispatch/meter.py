@@ -59,7 +59,6 @@ class Meter:
         """Begin with what the policy document believes."""
         return cls(
             Measures.from_priors(
-                document.prior_aht_s,
                 document.prior_task_s,
                 document.recall_reaction_initial_s,
                 document.work_lost_initial_s,

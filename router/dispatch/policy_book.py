@@ -7,7 +7,9 @@ rolling back move a pointer, and the etag guards every change.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from router.dispatch.caller import Caller
 from router.domain.errors import READ_AGAIN, AlreadyExists, EtagMismatch, InvalidInput, NotFound, WrongState
@@ -21,6 +23,17 @@ WHOLE = "(document)"
 _REQUESTS = 32
 """Request ids of the latest changes that are kept."""
 _FRESH_S = 5.0
+
+BUILT_IN = PolicyDocument()
+"""Version 0: what decides where nothing was stored."""
+
+log = logging.getLogger(__name__)
+
+
+@lru_cache(maxsize=64)
+def parsed(text: str) -> PolicyDocument:
+    """A document from its text. Remembered: each book is read again every few seconds, and YAML takes 20 ms."""
+    return PolicyDocument.parse(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,8 @@ class PolicyRecord:
     """(version, when in ms)."""
     requests: tuple[tuple[str, int], ...] = ()
     """(request id, version that it stored or made active) of the latest changes, so that they can be repeated."""
+    shadow: int | None = None
+    """The version that decides beside the active one, without effect."""
 
     @property
     def active(self) -> int:
@@ -63,7 +78,7 @@ class PolicyRecord:
     def text_of(self, version: int) -> str:
         """The document of a version."""
         if version == 0:
-            return PolicyDocument().to_yaml()
+            return BUILT_IN.to_yaml()
         for stored in self.versions:
             if stored.version == version:
                 return stored.text
@@ -73,12 +88,13 @@ class PolicyRecord:
 
     def document(self) -> PolicyDocument:
         """The document that decides now."""
-        return PolicyDocument.parse(self.text_of(self.active)) if self.active else PolicyDocument()
+        return parsed(self.text_of(self.active)) if self.active else BUILT_IN
 
 
 def _to_text(record: PolicyRecord) -> str:
     versions = [[v.version, v.text, v.author, v.at_ms, v.comment] for v in record.versions]
-    return json.dumps({"versions": versions, "activations": record.activations, "requests": record.requests})
+    kept = {"versions": versions, "activations": record.activations, "requests": record.requests}
+    return json.dumps(kept | {"shadow": record.shadow})
 
 
 def _from_text(group: str, etag: int, text: str) -> PolicyRecord:
@@ -86,7 +102,7 @@ def _from_text(group: str, etag: int, text: str) -> PolicyRecord:
     versions = tuple(PolicyVersion(*item) for item in fields["versions"])
     activations = tuple((int(version), int(at)) for version, at in fields["activations"])
     requests = tuple((str(id), int(version)) for id, version in fields.get("requests", ()))
-    return PolicyRecord(group, etag, versions, activations, requests)
+    return PolicyRecord(group, etag, versions, activations, requests, fields.get("shadow"))
 
 
 def problems(text: str) -> list[tuple[str, str]]:
@@ -98,13 +114,33 @@ def problems(text: str) -> list[tuple[str, str]]:
     return []
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a group's book said when it was read: version and document in force, and of the shadow if there is one."""
+
+    at_s: float
+    active: tuple[int, PolicyDocument]
+    shadow: tuple[int, PolicyDocument] | None = None
+
+
+def _shadow_of(record: PolicyRecord) -> tuple[int, PolicyDocument] | None:
+    """The shadow; none where its document can be read no more, as when the package of its law has gone."""
+    if record.shadow is None:
+        return None
+    try:
+        return record.shadow, parsed(record.text_of(record.shadow))
+    except (NotFound, PolicyError) as error:
+        log.warning("group %s: the shadow, version %d, is left out: %s", record.group, record.shadow, error)
+        return None
+
+
 class PolicyBook:
     """The policies of every site that this process serves."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._cache: dict[tuple[str, str], tuple[float, int, PolicyDocument]] = {}
+        self._cache: dict[tuple[str, str], _Read] = {}
         self._named: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     async def groups(self, site: str) -> tuple[str, ...]:
@@ -118,22 +154,30 @@ class PolicyBook:
 
     async def active(self, site: str, group: str) -> tuple[int, PolicyDocument]:
         """The version and document that decide for a group now."""
+        return (await self._read(site, group)).active
+
+    async def shadow(self, site: str, group: str) -> tuple[int, PolicyDocument] | None:
+        """The version and document that decide beside the active ones, if any."""
+        return (await self._read(site, group)).shadow
+
+    async def _read(self, site: str, group: str) -> _Read:
         cached = self._cache.get((site, group))
-        if cached and self._clock.monotonic() - cached[0] < _FRESH_S:
-            return cached[1], cached[2]
+        if cached and self._clock.monotonic() - cached.at_s < _FRESH_S:
+            return cached
         record = await self.get(site, group)
-        self._cache[site, group] = (self._clock.monotonic(), record.active, record.document())
-        return record.active, self._cache[site, group][2]
+        read = _Read(self._clock.monotonic(), (record.active, record.document()), _shadow_of(record))
+        self._cache[site, group] = read
+        return read
 
     def known(self, site: str, group: str) -> PolicyDocument:
         """The document last seen; the default where none was."""
         cached = self._cache.get((site, group))
-        return cached[2] if cached else PolicyDocument()
+        return cached.active[1] if cached else BUILT_IN
 
     def known_notice_ms(self, site: str) -> int:
         """The longest recall notice among the site's groups, for the telephony's own recalls."""
-        notices = [entry[2].notice_s for (s, _), entry in self._cache.items() if s == site]
-        return round(max(notices, default=PolicyDocument().notice_s) * 1000)
+        notices = [read.active[1].notice_s for (s, _), read in self._cache.items() if s == site]
+        return round(max(notices, default=BUILT_IN.notice_s) * 1000)
 
     def forget(self, site: str, group: str) -> None:
         """The stored book may have changed."""
@@ -180,7 +224,23 @@ class PolicyBook:
         if record.active == version or record.answered(request_id) is not None:
             return record
         activations = (*record.activations[-MAX_VERSIONS:], (version, self._clock.now_ms()))
-        return await self._save(caller, replace(record, activations=activations), etag, request_id, version)
+        shadow = None if record.shadow == version else record.shadow
+        changed = replace(record, activations=activations, shadow=shadow)
+        return await self._save(caller, changed, etag, request_id, version)
+
+    async def set_shadow(
+        self, caller: Caller, group: str, version: int | None, etag: int | None, request_id: str = ""
+    ) -> PolicyRecord:
+        """Let a version decide beside the active one, without effect; None: none any more."""
+        record = await self.get(caller.site, group)
+        if version is not None:
+            record.text_of(version)
+        if record.shadow == version or record.answered(request_id) is not None:
+            return record
+        changed = replace(record, shadow=version)
+        return await self._save(
+            caller, changed, etag, request_id, record.active if version is None else version
+        )
 
     async def roll_back(
         self, caller: Caller, group: str, etag: int | None = None, request_id: str = ""
@@ -216,7 +276,7 @@ class PolicyBook:
 
 
 def _without_oldest(record: PolicyRecord) -> tuple[PolicyVersion, ...]:
-    used = {version for version, _ in record.activations[-2:]}
+    used = {version for version, _ in record.activations[-2:]} | {record.shadow}
     for i, stored in enumerate(record.versions):
         if stored.version not in used:
             return record.versions[:i] + record.versions[i + 1 :]

@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from router.dispatch.agents import Agents
@@ -19,6 +20,7 @@ from router.dispatch.figures import Figures
 from router.dispatch.hub import Hub
 from router.dispatch.policy_book import KIND as POLICY
 from router.dispatch.policy_book import PolicyBook
+from router.dispatch.recorder import FLUSH_S, Recorder
 from router.dispatch.signals import Signals, set_within
 from router.dispatch.supervision import Supervision
 from router.dispatch.sweeper import BEAT_S, PURGE_S, SWEEP_S, Sweeper
@@ -42,11 +44,13 @@ log = logging.getLogger(__name__)
 class DispatchSettings:
     """What the loops need to know beyond the policies.
 
-    retention_ms: how long ended tasks are kept. stale_after_ms: when a feed is shown as stale.
+    retention_ms: how long ended tasks are kept. stale_after_ms: when a feed is shown as stale. recording_ms: how long
+    the recording is kept (0: nothing is recorded).
     """
 
     retention_ms: int = 7 * 86_400_000
     stale_after_ms: int = 10_000
+    recording_ms: int = 0
 
 
 class Router:
@@ -62,11 +66,12 @@ class Router:
         self.signals = Signals()
         self.work_types = WorkTypes(store, self.clock)
         self.book = PolicyBook(store, self.clock)
-        self.tasks = Tasks(store, self.work_types, self.signals, self.clock, ids)
+        self.recorder = Recorder(store, self.clock, worker, self._settings.recording_ms)
+        self.tasks = Tasks(store, self.work_types, self.signals, self.clock, ids, self.recorder)
         self.agents = Agents(store, self.signals, self.clock)
         self.hub = Hub(store, ids, worker)
         self.telephony = Telephony(
-            store, self.clock, self._settings.stale_after_ms, self.book.known_notice_ms
+            store, self.clock, self._settings.stale_after_ms, self.book.known_notice_ms, self.recorder
         )
         figures = Figures(store, self.clock, self.book)
         self.supervision = Supervision(
@@ -98,6 +103,8 @@ class Router:
         self.draining = True
         self._stop_listening()
         await cancelled(self._running)
+        for site in self._sweepers:
+            await self.recorder.flush(site)
 
     async def _conduct(self) -> None:
         """See that every site has its upkeep and every blending group its controller."""
@@ -115,9 +122,13 @@ class Router:
         self._spawn(self._every(SWEEP_S, sweeper.sweep))
         self._spawn(self._every(BEAT_S, sweeper.beat))
         self._spawn(self._every(PURGE_S, sweeper.purge))
+        if self.recorder.on:
+            self._spawn(self._every(FLUSH_S, partial(self.recorder.flush, site)))
 
     def _start_controller(self, site: str, group: str) -> None:
-        controller = Controller(self.store, self.clock, self.book, site, group, self.worker)
+        controller = Controller(
+            self.store, self.clock, self.book, site, group, self.worker, recorder=self.recorder
+        )
         self._controllers[site, group] = controller
         self._spawn(controller.run())
 

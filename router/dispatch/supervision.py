@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from router.dispatch.caller import Caller
+from router.dispatch.comparison import KIND as COMPARISON
+from router.dispatch.comparison import Comparison
 from router.dispatch.explain import Explain, Explanation
 from router.dispatch.figures import Figures, SiteFigures
 from router.dispatch.held import tasks_of
@@ -106,6 +108,32 @@ class Supervision:
     ) -> PolicyRecord:
         """Let the version decide that decided before. With its request id it can be repeated."""
         return await self._book.roll_back(caller, group, etag, request_id)
+
+    async def set_shadow(
+        self, caller: Caller, group: str, version: int | None, etag: int | None, request_id: str = ""
+    ) -> PolicyRecord:
+        """Let a version decide beside the active one, without effect; None: none any more."""
+        return await self._book.set_shadow(caller, group, version, etag, request_id)
+
+    async def comparison(self, caller: Caller, group: str) -> Comparison:
+        """How the shadow compares with the active version so far. WrongState where there is none."""
+        record = await self._book.get(caller.site, group)
+        if record.shadow is None:
+            raise WrongState(
+                f"no version decides beside the active one of group {group!r}; set a shadow first",
+                "NO_SHADOW",
+            )
+        try:
+            stored = Comparison.from_text((await self._store.document(caller.site, COMPARISON, group)).body)
+        except NotFound:
+            stored = None
+        if stored is None or (stored.active_version, stored.shadow_version) != (record.active, record.shadow):
+            raise WrongState(
+                f"version {record.shadow} has not decided beside version {record.active} of group {group!r} yet; the"
+                " group's leader takes it up within seconds, if the group has agents",
+                "NOT_COMPARED_YET",
+            )
+        return stored
 
     # -- watch -----------------------------------------------------------------------------------------
     async def figures(self, caller: Caller) -> SiteFigures:

@@ -5,10 +5,10 @@ Each step is safe to run twice and anywhere: the store compares state and deadli
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 
+from router.dispatch.lane import LOOP, Lane
 from router.domain.errors import RouterError
 from router.domain.ports import Clock, Store
 
@@ -23,8 +23,17 @@ log = logging.getLogger(__name__)
 class Sweeper:
     """The timers of one site."""
 
-    def __init__(self, store: Store, clock: Clock, site: str, worker: str, retention_ms: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        site: str,
+        worker: str,
+        retention_ms: int,
+        lane: Lane = LOOP,
+    ) -> None:
         self._store = store
+        self._lane = lane
         self._clock = clock
         self._site = site
         self._worker = worker
@@ -34,9 +43,7 @@ class Sweeper:
         """Advance every task whose time has come; how many moved."""
         moved = 0
         while due := await self._store.due(self._site, _BATCH):
-            answers = await asyncio.gather(
-                *(self._store.advance(self._site, id) for id in due), return_exceptions=True
-            )
+            answers = await self._lane.all(*(self._store.advance(self._site, id) for id in due), caught=True)
             self._report(answers)
             progressed = sum(
                 1 for answer in answers if answer is not None and not isinstance(answer, BaseException)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from router.dispatch.caller import SUBMITTER, Caller
+from router.dispatch.recorder import OFF, Recorder
 from router.dispatch.signals import Signals, set_within
 from router.dispatch.work_types import WorkTypes
 from router.domain.errors import InvalidInput, NotFound, OutOfRange, RouterError, WrongState
@@ -56,12 +57,21 @@ class TaskQuery:
 class Tasks:
     """The use cases of submitters; supervisors may use them for every submitter's tasks."""
 
-    def __init__(self, store: Store, work_types: WorkTypes, signals: Signals, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self,
+        store: Store,
+        work_types: WorkTypes,
+        signals: Signals,
+        clock: Clock,
+        ids: Ids,
+        recorder: Recorder = OFF,
+    ) -> None:
         self._store = store
         self._work_types = work_types
         self._signals = signals
         self._clock = clock
         self._ids = ids
+        self._recorder = recorder
 
     # -- submit ----------------------------------------------------------------------------------------
     async def submit(
@@ -69,10 +79,17 @@ class Tasks:
     ) -> Submitted:
         """Store one task; a repeated request id or reference with the same content answers the first task."""
         new = await self._compile(caller, spec, request_id, task_id)
-        (answer,) = await self._store.submit(caller.site, [new])
+        (answer,) = await self._stored(caller.site, [new])
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    async def _stored(self, site: str, new: Sequence[NewTask]) -> list[Submitted | Exception]:
+        answers = await self._store.submit(site, new)
+        for task, answer in zip(new, answers, strict=True):
+            if isinstance(answer, Submitted) and answer.created:
+                self._recorder.note(site, "submit", answer.task.create_ms, task)
+        return answers
 
     async def submit_many(self, caller: Caller, items: Sequence[NewSubmit]) -> list[Submitted | RouterError]:
         """Store up to 1000 tasks; each has its own answer or error, none waits for another's."""
@@ -90,7 +107,7 @@ class Tasks:
                 compiled.append(await self._compile(caller, spec, request_id, task_id))
             except RouterError as error:
                 compiled.append(error)
-        stored = iter(await self._store.submit(caller.site, [c for c in compiled if isinstance(c, NewTask)]))
+        stored = iter(await self._stored(caller.site, [c for c in compiled if isinstance(c, NewTask)]))
         return [_refusal(c) if isinstance(c, RouterError) else _refusal(next(stored)) for c in compiled]
 
     async def _compile(self, caller: Caller, spec: TaskSpec, request_id: str, task_id: str) -> NewTask:

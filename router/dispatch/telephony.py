@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from router.dispatch.caller import ACD, Caller
+from router.dispatch.recorder import OFF, Recorder
 from router.domain.errors import PermissionDenied
 from router.domain.model import AcdCommand, AgentReport, Feed, ReportOutcome
 from router.domain.ports import Clock, Hint, ReportResult, Store
@@ -56,12 +57,18 @@ class Telephony:
     """The telephony contract (DESIGN section 4). A source is the id of the ACD's credentials."""
 
     def __init__(
-        self, store: Store, clock: Clock, stale_after_ms: int, notice_ms: Callable[[str], int]
+        self,
+        store: Store,
+        clock: Clock,
+        stale_after_ms: int,
+        notice_ms: Callable[[str], int],
+        recorder: Recorder = OFF,
     ) -> None:
         self._store = store
         self._clock = clock
         self._stale_after_ms = stale_after_ms
         self._notice_ms = notice_ms
+        self._recorder = recorder
         self._queues: dict[tuple[str, str], CallQueueReport] = {}
         self._links: dict[tuple[str, str], set[Link]] = {}
 
@@ -71,7 +78,9 @@ class Telephony:
             raise PermissionDenied(
                 f"credentials of {caller.id!r} cannot report as {batch.source!r}", "SOURCE_MISMATCH"
             )
-        batch = replace(batch, queues=[await self._completed(caller.site, queue) for queue in batch.queues])
+        if batch.queues:
+            queues = [await self._completed(caller.site, queue) for queue in batch.queues]
+            batch = replace(batch, queues=queues)
         parts = [batch.agents[i : i + PART] for i in range(0, len(batch.agents), PART)] or [()]
         result = await self._apply(caller.site, batch, parts[0], last=len(parts) == 1)
         for i, part in enumerate(parts[1:], 2):
@@ -80,6 +89,8 @@ class Telephony:
             more = await self._apply(caller.site, batch, part, last=i == len(parts))
             touched, unknown = result.touched + more.touched, result.unknown + more.unknown
             result = replace(more, touched=touched, unknown=unknown)
+        if result.outcome is ReportOutcome.APPLIED:
+            self._recorder.note(caller.site, "report", self._clock.now_ms(), batch)
         return result
 
     async def _apply(

@@ -124,6 +124,10 @@ class WorkTypes:
         documents = await self._store.documents(caller.site, KIND)
         return [(from_text(document.body), document.etag) for document in documents]
 
+    async def every(self, site: str) -> tuple[WorkType, ...]:
+        """All work types of a site by id, for the router itself."""
+        return tuple(from_text(document.body) for document in await self._store.documents(site, KIND))
+
     async def delete(self, caller: Caller, id: str, etag: int | None) -> None:
         """Remove a work type that no open task uses."""
         backlog = await self._store.backlog(caller.site)

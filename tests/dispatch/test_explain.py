@@ -163,3 +163,36 @@ async def test_who_is_not_available_is_not_idle(scene: Scene) -> None:
     found = await scene.router.supervision.explain_agent(scene.boss, "ann")
     idle = next(condition for condition in found.conditions if condition.name == "idle_time")
     assert (idle.holds, idle.actual) == (False, "0.0 s")
+
+
+async def test_a_recall_is_told_with_its_version_and_figures(scene: Scene) -> None:
+    await hire_and_seat(scene, "ann", "bob")
+    task = await scene.submit()
+    offered = await scene.until(task, TaskState.OFFERED)
+    await scene.router.agents.accept(scene.agent(offered.agent), task.id, offered.fence)
+    await scene.report(waiting_ages_ms=[15_000])
+    recalled = await scene.until(task, TaskState.RECALLING)
+    told = await scene.router.supervision.explain_task(scene.boss, task.id)
+    assert f"It was recalled from agent {recalled.agent} at " in told.summary
+    assert "by policy version 1: a call had waited 15." in told.summary
+    assert "s with 0 agents returning, calls are helped from 8.0 s on" in told.summary
+    steps = [(c.name, c.detail) for c in told.conditions if c.name in ("pushed", "recalled")]
+    assert [name for name, _ in steps] == ["pushed", "recalled"]
+    assert f"pushed to agent {recalled.agent} at " in steps[0][1]
+    assert "by policy version 1: static_reserve: open; allowance 1, reserve 1/1" in steps[0][1]
+    await scene.router.agents.release(scene.agent(recalled.agent), task.id, recalled.fence, "recalled", b"")
+    waiting = await scene.router.supervision.explain_task(scene.boss, task.id)
+    assert "by policy version 1: a call had waited 15." in waiting.summary
+    agent = await scene.router.supervision.explain_agent(scene.boss, recalled.agent)
+    assert agent.subject == recalled.agent
+
+
+async def test_an_offer_taken_back_says_for_which_call(scene: Scene) -> None:
+    await hire_and_seat(scene, "ann", "bob")
+    task = await scene.submit()
+    await scene.until(task, TaskState.OFFERED)
+    await scene.report(waiting_ages_ms=[15_000])
+    await scene.until(task, TaskState.QUEUED)
+    told = await scene.router.supervision.explain_task(scene.boss, task.id)
+    assert "It was withdrawn from agent " in told.summary
+    assert told.summary.endswith("; the offer had not been accepted yet.")
