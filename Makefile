@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test figures lint format proto breaking clean
+.PHONY: help demo test figures quality lint format proto breaking clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -28,6 +28,9 @@ test: $(VENV)/.stamp-dev ## every test, on the real store (PYTEST_ARGS="-k fence
 
 figures: $(VENV)/.stamp-dev ## latency beside a bare gRPC echo, two minutes (docs/benchmarks/first.md)
 	@$(PY) -m loadtests.first_figures
+
+quality: $(VENV)/.stamp-quality ## the blending laws against theory and real days (QUALITY_ARGS="--days 6"; docs/quality)
+	@$(PY) -m quality $(QUALITY_ARGS)
 
 lint: $(VENV)/.stamp-dev $(BUF) ## ruff, mypy, layers, buf lint and breaking, stubs up to date
 	$(VENV)/bin/ruff check .
@@ -59,8 +62,13 @@ $(VENV)/.stamp-run: pyproject.toml | $(VENV)/pyvenv.cfg
 
 $(VENV)/.stamp-dev: pyproject.toml | $(VENV)/pyvenv.cfg
 	@echo "installing the router and its development tools into $(VENV) ..."
-	@$(PY) -m pip install -qq --editable '.[dev,proto]'
+	@$(PY) -m pip install -qq --editable '.[dev,proto,quality]'
 	@$(PY) -m pip check
+	@touch $@ $(VENV)/.stamp-run
+
+$(VENV)/.stamp-quality: pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "installing the router and the quality benchmark's libraries into $(VENV) ..."
+	@$(PY) -m pip install -qq --editable '.[quality]'
 	@touch $@ $(VENV)/.stamp-run
 
 $(VENV)/pyvenv.cfg:

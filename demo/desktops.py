@@ -17,6 +17,7 @@ from demo.scale import SimClock
 from demo.work import mean_work_s
 from router.v1 import common_pb2
 
+HABITS = Habits(checkpoint_s=Uniform(40.0, 60.0))
 # One in so many tasks that were handed back is completed once more under its old fence, which must be refused.
 _LATE_EVERY = 10
 _LONG_NAP_S = 5.0
@@ -30,9 +31,7 @@ class Desktop(AgentHandlers):
     ) -> None:
         """Set the desk up; `run` connects it."""
         self.agent = agent
-        self.desk = Desk(
-            agent, random.Random(f"{seed}/desk/{agent}"), Habits(checkpoint_s=Uniform(40.0, 60.0))
-        )
+        self.desk = Desk(agent, random.Random(f"{seed}/desk/{agent}"), HABITS)
         self.session = AgentSession(connection, self, client_info="demo desktop")
         self._clock = clock
         self._book = book

@@ -19,6 +19,7 @@ from demo.options import Options, parse
 from demo.outturn import reconcile
 from demo.performance import Performance
 from demo.picture import Blended, DayPicture, clock, draw
+from demo.prediction import Predict, Prediction, Question
 from demo.scale import Scale
 from demo.summary import show
 from demo.view import Screen
@@ -27,25 +28,30 @@ from demo.work import total_for
 
 # What may pass beside the day itself before the demo gives up, in real seconds.
 _SPARE_S = 90.0
+# How long the summary waits for the prediction of a day that went by faster than it was computed.
+_PATIENCE_S = 20.0
 FAILED = 1
 INTERRUPTED = 130
 _KNOWN = (ApiError, RouterFailedError, TimeoutError, OSError, ValueError)
 
 
-def run(arguments: Sequence[str] = ()) -> int:
+def run(arguments: Sequence[str] = (), predict: Predict | None = None) -> int:
     """Play the demo with the arguments of `workrouter demo` and return its exit code."""
-    return perform(parse(arguments))
+    return perform(parse(arguments), predict=predict)
 
 
-def perform(options: Options | None = None, console: Console | None = None) -> int:
+def perform(
+    options: Options | None = None, console: Console | None = None, predict: Predict | None = None
+) -> int:
     """Play the demo and print its summary; 0 when every promise was kept, 1 when not, 130 when interrupted.
 
-    It ends by itself, and so do the router that it started and the router's store.
+    It ends by itself, and so do the router that it started and the router's store. With `predict` the summary
+    compares the day with what that expected of it.
     """
     out = console or Console()
     try:
         with asyncio.Runner(loop_factory=_event_loop()) as runner:
-            return runner.run(_demo(options or Options(), out))
+            return runner.run(_demo(options or Options(), out, predict))
     except (KeyboardInterrupt, asyncio.CancelledError):
         out.print("interrupted; the demo's router has ended")
         return INTERRUPTED
@@ -81,7 +87,7 @@ def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _demo(options: Options, console: Console) -> int:
+async def _demo(options: Options, console: Console, predict: Predict | None) -> int:
     began = time.monotonic()
     _cancel_on_sigterm()
     window = _window(options)
@@ -96,10 +102,12 @@ async def _demo(options: Options, console: Console) -> int:
         played = Performance(window.day, scale, window.since, window.until, total, address, so_far)
         stack.push_async_callback(played.close)
         await played.prepare()
+        prediction = _predicted(predict, window, played, stack)
         console.print(f"{len(played.desktops)} agents, {total} tasks; the day begins", highlight=False)
         screen = Screen(console, plain=options.plain)
         await _beside(played, screen, router)
-        outturn = await reconcile(played, window.without)
+        predicted = await prediction.answer(_PATIENCE_S) if prediction else ""
+        outturn = await reconcile(played, window.without, predicted)
         if router is None:
             await played.tidy()
     code = show(outturn, console)
@@ -112,6 +120,18 @@ async def _demo(options: Options, console: Console) -> int:
         soft_wrap=True,
     )
     return code
+
+
+def _predicted(
+    predict: Predict | None, window: Window, played: Performance, stack: AsyncExitStack
+) -> Prediction | None:
+    """Begin to predict the day, if that is wanted."""
+    if predict is None:
+        return None
+    tasks = tuple(played.backlog.by_id.values())
+    prediction = Prediction(predict, Question(window.day, window.since, window.until, tasks, played.scale))
+    stack.callback(prediction.close)
+    return prediction
 
 
 def _cancel_on_sigterm() -> None:

@@ -8,6 +8,7 @@ from clients import short
 from demo.acd import GROUP
 from demo.figures import Baseline, arrived_between, service_level
 from demo.performance import Performance
+from demo.prediction import Predicted
 from demo.summary import Outturn, Promise
 from router.v1 import common_pb2, supervision_pb2
 
@@ -15,7 +16,7 @@ _HELD = {"ACTIVE", "RECALLING", "PARKED"}
 _WAITING = {"SCHEDULED", "QUEUED", "OFFERED"}
 
 
-async def reconcile(played: Performance, without: Baseline) -> Outturn:
+async def reconcile(played: Performance, without: Baseline, predicted: Predicted | str = "") -> Outturn:
     """Ask the router for every task of the day and compare. Raises ApiError."""
     found = [(short(task.name), _word(task)) async for task in played.tasks()]
     figures = await played.supervisor.figures([GROUP])
@@ -48,6 +49,7 @@ async def reconcile(played: Performance, without: Baseline) -> Outturn:
         lags_s=book.lags_s,
         acknowledged_s=book.acknowledged_s,
         further=_further(played, found, figures.counters),
+        predicted=predicted,
     )
 
 

@@ -11,18 +11,26 @@ _MOST_RECALLS = 200
 
 def policy_text(call_queue: str, target: float, scale: Scale) -> str:
     """Return the policy document as YAML, for a router that runs on the real clock at this speed."""
-    timers = Timers().on_the_wall(scale)
+    return _text(call_queue, target, Timers().on_the_wall(scale), scale)
+
+
+def policy_as_played(call_queue: str, target: float, scale: Scale) -> str:
+    """Return the same document for a router that runs on the day's own clock, as the simulator's does."""
+    return _text(call_queue, target, Timers().as_played(scale), Scale(1.0))
+
+
+def _text(call_queue: str, target: float, timers: Timers, scale: Scale) -> str:
+    # No law is named: the default one decides.
     return yaml.safe_dump(
         {
-            "law": "service_level_to_go",
             "call_queues": [call_queue],
             "target_share": target,
             "service_level_formula": "offered",
-            "reserve_min": 1,
             "acd_control": True,
             "agent_choice": "longest_idle",
             **_durations(timers),
             **_rates(scale),
+            "parameters": _parameters(timers),
         },
         sort_keys=False,
     )
@@ -43,10 +51,17 @@ def _durations(timers: Timers) -> dict[str, float]:
         "nowcast_half_life_s": timers.half_life_s,
         "shortage_lookahead_s": timers.lookahead_s,
         "hysteresis_hold_s": timers.hysteresis_hold_s,
+        "longest_wait_s": timers.longest_wait_s,
         "update_interval_s": timers.update_every_s,
         "stale_after_s": timers.stale_after_s,
     }
     return {name: round(value, 6) for name, value in named.items()}
+
+
+def _parameters(timers: Timers) -> dict[str, float]:
+    """The default law's own constants that are times, prices in an agent's time among them."""
+    names = ("lowest_price_s", "highest_price_s", "stretch_s", "bias_half_life_s")
+    return {name: round(getattr(timers, name), 6) for name in names}
 
 
 def _rates(scale: Scale) -> dict[str, int]:

@@ -98,6 +98,11 @@ class Timers:
     half_life_s: float = 1800.0
     lookahead_s: float = 120.0
     hysteresis_hold_s: float = 60.0
+    longest_wait_s: float = 60.0
+    lowest_price_s: float = 100.0
+    highest_price_s: float = 4000.0
+    stretch_s: float = 3600.0
+    bias_half_life_s: float = 14_400.0
     resume_window_s: float = 300.0
     update_every_s: float = 150.0
     offer_timeout_s: float = 20.0
@@ -111,6 +116,11 @@ class Timers:
         jitter_s = min(JITTER_S, _MOST_OF_TARGET * scaled["tau_s"])
         scaled["recall_slack_s"] = max(jitter_s, scaled["recall_slack_s"])
         return Timers(**scaled)
+
+    def as_played(self, scale: Scale) -> Timers:
+        """Return what `on_the_wall` means on the day's own clock, where no guard needs a floor."""
+        played = {f.name: scale.sim_s(getattr(self.on_the_wall(scale), f.name)) for f in fields(self)}
+        return Timers(**played | {name: getattr(self, name) for name in _GUARDS})
 
 
 FLOOR_S = 2.0

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
+from demo.prediction import Predicted
+
 # Behind its clock by more than this, the demo says so; in simulated seconds.
 _LAG_S = 3.0
 
@@ -31,6 +33,7 @@ class Outturn:
     `done_ids` names each completion that was acknowledged, so that a double one shows; `reactions_s` is the
     time from a recall to the agent back at the calls, `lags_s` how far the demo itself fell behind its clock,
     `acknowledged_s` how long the router took to acknowledge telephony reports.
+    `predicted` is what the simulator expected of the same day, or why that is not known; empty if it was not asked.
     `late_effects` counts calls with an old fence that changed something, `pushes_while_closed` offers that came
     while the gate was closed, `rescinded` the offers that were withdrawn.
     """
@@ -58,6 +61,7 @@ class Outturn:
     lags_s: Sequence[float] = ()
     acknowledged_s: Sequence[float] = ()
     further: Sequence[Promise] = field(default_factory=tuple)
+    predicted: Predicted | str = ""
 
     @property
     def done(self) -> int:
@@ -128,6 +132,28 @@ def rows(outturn: Outturn) -> list[tuple[str, str]]:
     ]
 
 
+def compared(outturn: Outturn, predicted: Predicted) -> list[tuple[str, str, str, str]]:
+    """Return what was reached beside what was predicted, and by how much more it is."""
+    share = predicted.recovered_hours / outturn.spare_hours if outturn.spare_hours else 0.0
+    return [
+        _beside("service level with tasks", outturn.service_level, predicted.service_level, "{:.1%}"),
+        _beside("tasks done", outturn.done, predicted.done, "{}"),
+        _beside("hours recovered", outturn.recovered_hours, predicted.recovered_hours, "{:.1f} h"),
+        _beside("share of the spare time", outturn.recovered_share, share, "{:.0%}"),
+        _beside("recalls", outturn.recalls, predicted.recalls, "{}"),
+    ]
+
+
+def _beside(name: str, reached: float, predicted: float, form: str) -> tuple[str, str, str, str]:
+    more = reached - predicted
+    difference = (
+        f"{100 * more:+.1f} points"
+        if "%" in form
+        else form.replace(":", ":+", 1).replace("{}", "{:+}").format(more)
+    )
+    return name, form.format(reached), form.format(predicted), difference
+
+
 def _spread(seconds: Sequence[float]) -> str:
     if not seconds:
         return "none"
@@ -142,6 +168,7 @@ def show(outturn: Outturn, console: Console | None = None) -> int:
     for name, value in rows(outturn):
         table.add_row(name, value)
     out.print(table)
+    _show_prediction(outturn, out)
     checked = promises(outturn)
     for promise in checked:
         mark = "[green]kept  [/]" if promise.held else "[bold red]BROKEN[/]"
@@ -151,3 +178,17 @@ def show(outturn: Outturn, console: Console | None = None) -> int:
             f"the machine did not keep the pace (more than {_LAG_S:g} simulated s behind): try a lower speed"
         )
     return 0 if all(promise.held for promise in checked) else 1
+
+
+def _show_prediction(outturn: Outturn, out: Console) -> None:
+    """It is told, and no promise: the exit code does not depend on it."""
+    if isinstance(outturn.predicted, str):
+        if outturn.predicted:
+            out.print(f"no prediction to compare with: {outturn.predicted}", highlight=False, markup=False)
+        return
+    table = Table(title="Beside the simulator's prediction for the same day", title_justify="left")
+    for heading in ("", "reached", "predicted", "difference"):
+        table.add_column(heading)
+    for row in compared(outturn, outturn.predicted):
+        table.add_row(*row)
+    out.print(table)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import Field, fields
 from enum import StrEnum
 from itertools import groupby, product
@@ -23,13 +23,14 @@ from router.dispatch.caller import ROLES
 from router.domain.errors import RouterError
 from router.domain.lifecycle import SUBMIT_TARGETS, TRANSITIONS
 from router.domain.model import ENDED_STATES, TaskState
-from router.policies.blending import PolicyDocument
+from router.policies.blending import PolicyDocument, build_policy
+from router.policies.blending.registry import BUILT_IN_LAWS
 from router.rpc.auth import METHOD_ROLES
 from router.rpc.errors import CODES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-OURS = ("api", "architecture", "blending", "lifecycle", "operations", "why")
+OURS = ("api", "architecture", "blending", "lifecycle", "operations", "policies", "trying-policies", "why")
 OPEN = frozenset(TaskState) - ENDED_STATES
 Rows = list[tuple[str, ...]]
 
@@ -147,8 +148,8 @@ def default_in_words(value: Any) -> str:
     """A default as it is written in a policy document."""
     if isinstance(value, StrEnum | str):
         return f"`{value}`"
-    if isinstance(value, tuple):
-        return f"`{list(value)}`"
+    if isinstance(value, tuple | Mapping):
+        return f"`{list(value)}`" if isinstance(value, tuple) else f"`{dict(value)}`"
     return f"`{str(value).lower()}`" if isinstance(value, bool) else f"{value:g}"
 
 
@@ -167,6 +168,20 @@ def test_the_policy_table_is_that_of_the_policy_document() -> None:
         for f in fields(PolicyDocument)
     ]
     assert_table(text_of("blending"), "Field", rows)
+
+
+def test_the_laws_are_those_of_the_code() -> None:
+    assert_table(text_of("blending"), "Law", [(f"`{law}`",) for law in BUILT_IN_LAWS])
+
+
+def test_the_parameters_are_those_of_the_laws() -> None:
+    laws: list[tuple[str, Any]] = [(law, build_policy(PolicyDocument(law=law))) for law in BUILT_IN_LAWS]
+    rows: Rows = [
+        (f"`{f.name}`", f"`{law}`", default_in_words(f.default), range_of(f), f.metadata["about"])
+        for law, policy in laws
+        for f in fields(policy.Parameters)
+    ]
+    assert_table(text_of("blending"), "Parameter", rows)
 
 
 def test_every_field_of_a_policy_has_an_effect() -> None:

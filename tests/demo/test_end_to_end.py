@@ -16,6 +16,7 @@ from rich.console import Console
 
 from demo.main import perform, run
 from demo.options import Options, parse, time_of_day
+from router.cli.prediction import predict
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,9 +29,9 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str, Path]:
     out = tmp_path_factory.mktemp("demo") / "out"
     text = io.StringIO()
     options = Options(
-        speed=200.0, since=time_of_day("17:00"), until=time_of_day("17:25"), tasks=60, out=out, plain=True
+        speed=200.0, since=time_of_day("08:00"), until=time_of_day("08:25"), tasks=60, out=out, plain=True
     )
-    code = perform(options, Console(file=text, width=110))
+    code = perform(options, Console(file=text, width=110), predict)
     return code, text.getvalue(), out
 
 
@@ -54,19 +55,28 @@ def test_picture_and_summary_are_written(played: tuple[int, str, Path]) -> None:
     assert "service level with tasks" in (out / "summary.txt").read_text()
 
 
+def test_the_summary_compares_with_the_prediction(played: tuple[int, str, Path]) -> None:
+    _, text, _ = played
+    *_, done = (line for line in text.splitlines() if "tasks done" in line)
+    reached, predicted, difference = (int(cell) for cell in done.strip("│ ").split("│")[1:])
+    assert difference == reached - predicted
+    assert predicted > 0
+
+
 def test_router_and_store_have_ended(played: tuple[int, str, Path]) -> None:
     _, _, out = played
     assert not list(out.glob("router-data-*"))
     assert not _with(str(out))
+    assert not any("multiprocessing" in command for command in _descendants(os.getpid()).values())
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_a_demo_that_is_ended_takes_its_router_and_store_along(tmp_path: Path, how: signal.Signals) -> None:
     out = tmp_path / "out"
-    code = "import sys; from demo.main import run; sys.exit(run(sys.argv[1:]))"
-    command = [sys.executable, "-c", code, "--plain", "--from", "17:00", "--out", str(out)]
+    code = "import sys; from router.cli.main import main; sys.argv[0] = 'workrouter'; main()"
+    command = [sys.executable, "-c", code, "demo", "--plain", "--from", "17:00", "--out", str(out)]
     demo = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
-    assert _soon(lambda: "workrouter ready" in _text(out / "router.log"), 30.0)
+    assert _soon(lambda: any("multiprocessing" in text for text in _descendants(demo.pid).values()), 40.0)
     started = _descendants(demo.pid)
     demo.send_signal(how)
     assert demo.wait(30.0) == (130 if how is signal.SIGTERM else -signal.SIGKILL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from datetime import timedelta
 
 import pytest
@@ -10,10 +11,11 @@ import yaml
 
 from demo.book import Book
 from demo.day import make_day
-from demo.policy import policy_text
+from demo.policy import policy_as_played, policy_text
 from demo.scale import JITTER_S, Scale, SimClock, Timers
 from demo.work import KINDS, agent_profile, mean_work_s, plan_backlog, total_for, work_type
-from router.policies.blending import PolicyDocument
+from router.policies.blending import PolicyDocument, build_policy
+from router.policies.blending.laws.base import Law
 
 
 @pytest.mark.parametrize("speed", [1.0, 60.0, 300.0])
@@ -24,6 +26,43 @@ def test_the_policy_is_one_that_the_router_takes_and_scales_with_the_speed(speed
     assert document.acd_control
     assert document.call_queues == ("service",)
     assert set(yaml.safe_load(text)) <= set(PolicyDocument().to_mapping())
+
+
+REVIEWED = {
+    "notice_s": "the demo's agents take up to 6 s to wrap up",
+    "recall_guard_s": "covers the jitter of real processes",
+    "recall_reaction_initial_s": "a belief, measured soon",
+    "work_lost_initial_s": "a belief, measured soon",
+    "stale_after_s": "guards a real process",
+    "update_interval_s": "the law does the same with any from 5 to 300 s",
+}
+
+
+def test_every_time_of_the_default_policy_is_in_the_demos_time() -> None:
+    given = yaml.safe_load(policy_text("service", 0.8, Scale(300.0)))
+    law = build_policy(PolicyDocument())
+    assert isinstance(law, Law)
+    assert "law" not in given
+    for constants, told in ((PolicyDocument(), given), (law.parameters, given["parameters"])):
+        defaults = {f.name: getattr(constants, f.name) for f in fields(constants) if f.name.endswith("_s")}
+        kept = {name: value for name, value in defaults.items() if name not in REVIEWED}
+        assert {name: told.get(name) for name in kept} == pytest.approx(
+            {name: value / 300.0 for name, value in kept.items()}, rel=1e-3
+        ), "demo/scale.py and demo/policy.py need the new default"
+        assert set(told) >= set(defaults)
+
+
+def test_the_policy_as_played_is_the_same_on_the_days_own_clock() -> None:
+    wall, day = (
+        PolicyDocument.parse(make("service", 0.8, Scale(300.0))) for make in (policy_text, policy_as_played)
+    )
+    assert day.target_s == pytest.approx(20.0)
+    assert day.recall_guard_s == pytest.approx(300.0 * JITTER_S)
+    assert day.stale_after_s == 10.0
+    assert day.interruptions_per_agent_hour == 6
+    for name in ("target_s", "longest_wait_s", "notice_s", "min_idle_s", "update_interval_s"):
+        assert getattr(day, name) == pytest.approx(300.0 * getattr(wall, name), rel=1e-3)
+    assert day.parameters["highest_price_s"] == pytest.approx(300.0 * wall.parameters["highest_price_s"])
 
 
 def test_the_guard_of_a_recall_covers_the_jitter_of_real_processes() -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from demo.day import make_day
 from demo.figures import activities, running
 from demo.picture import Blended, DayPicture, draw
+from demo.prediction import Predicted
 from demo.scale import FLOOR_S, Scale, SimClock, Timers
 from demo.summary import Outturn, Promise, percentile, promises, show
 from demo.view import LiveFigures, Screen, one_line
@@ -78,6 +79,29 @@ def test_the_summary_of_a_good_day_exits_with_zero() -> None:
     assert show(GOOD, Console(file=out, width=120)) == 0
     assert "75%" in out.getvalue()
     assert "BROKEN" not in out.getvalue()
+
+
+def test_what_was_reached_is_shown_beside_what_was_predicted() -> None:
+    out = io.StringIO()
+    told = replace(GOOD, predicted=Predicted(0.851, 5, 60.4, 1))
+    assert show(told, Console(file=out, width=120)) == 0
+    table = [[cell.strip() for cell in line.strip("│ ").split("│")] for line in out.getvalue().splitlines()]
+    for row in (
+        ["service level with tasks", "84.0%", "85.1%", "-1.1 points"],
+        ["tasks done", "3", "5", "-2"],
+        ["hours recovered", "60.0 h", "60.4 h", "-0.4 h"],
+        ["share of the spare time", "75%", "76%", "-0.5 points"],
+        ["recalls", "2", "1", "+1"],
+    ):
+        assert row in table
+
+
+@pytest.mark.parametrize(("why", "said"), [("it broke", "no prediction to compare with: it broke"), ("", "")])
+def test_a_prediction_that_is_missing_changes_no_exit_code(why: str, said: str) -> None:
+    out = io.StringIO()
+    assert show(replace(GOOD, predicted=why), Console(file=out, width=120)) == 0
+    assert said in out.getvalue()
+    assert ("prediction" in out.getvalue()) is bool(why)
 
 
 @pytest.mark.parametrize(

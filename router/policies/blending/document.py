@@ -71,7 +71,7 @@ class PolicyDocument:
     required_max: float = share(0.98, "upper bound of the required service level to go")
     nowcast_kappa_calls: float = number(200.0, "calls' worth of belief in the forecast", 0.0, 1e6)
     nowcast_half_life_s: float = seconds(1800.0, "half-life of observed and forecast arrivals", 0.1)
-    update_interval_s: float = seconds(30.0, "time between two decisions", 0.02, 600.0)
+    update_interval_s: float = seconds(60.0, "time between two decisions", 0.02, 600.0)
     min_idle_s: float = seconds(5.0, "idle time before an agent is offered a task")
     reserve_min: int = count(0, "idle agents always kept back; at least 1 while recall is armed")
     static_reserve: int = count(5, "idle agents kept back by the law static_reserve")
@@ -85,7 +85,7 @@ class PolicyDocument:
     longest_wait_s: float = seconds(
         60.0,
         "wait that no call is to reach while an agent could be taken back, whatever that costs",
-        1.0,
+        0.01,
         3600.0,
     )
     loss_floor_s: float = seconds(10.0, "least cost of a recall in seconds of work, whatever is measured")

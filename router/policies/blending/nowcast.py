@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 from router.policies.blending.model import ForecastInterval, Snapshot
@@ -101,22 +100,24 @@ def stretches(snapshot: Snapshot, length_s: float) -> list[Stretch]:
         return []
     # Counted back from the end, so that the same stretches come again with the next look.
     edges = [begin, *reversed(range(end, begin, -max(1, round(length_s * 1000.0))))]
-    found = (_stretch(snapshot, edge, following) for edge, following in pairwise(edges))
-    return [stretch for stretch in found if stretch is not None]
-
-
-def _stretch(snapshot: Snapshot, begin_ms: int, end_ms: int) -> Stretch | None:
-    inside = [i for i in snapshot.forecast if i.start_ms < end_ms and i.end_ms > begin_ms]
-    calls = calls_between(inside, begin_ms, end_ms)
-    covered_ms = sum(min(end_ms, i.end_ms) - max(begin_ms, i.start_ms) for i in inside)
-    if calls <= 0.0 or covered_ms <= 0:
-        return None
-    present = float(snapshot.logged_in)
-    staff = sum(
-        (min(end_ms, i.end_ms) - max(begin_ms, i.start_ms)) * (present if i.staff is None else i.staff)
-        for i in inside
-    )
-    return Stretch(calls, calls * 1000.0 / covered_ms, staff / covered_ms)
+    calls, covered_ms, staffed = ([0.0] * (len(edges) - 1) for _ in range(3))
+    at = 0
+    for interval in snapshot.forecast:
+        staff = snapshot.logged_in if interval.staff is None else interval.staff
+        while at < len(calls) - 1 and edges[at + 1] <= interval.start_ms:
+            at += 1
+        for i in range(at, len(calls)):
+            inside_ms = min(edges[i + 1], interval.end_ms) - max(edges[i], interval.start_ms)
+            if inside_ms <= 0:
+                break
+            calls[i] += interval.calls_between(edges[i], edges[i + 1])
+            covered_ms[i] += inside_ms
+            staffed[i] += inside_ms * staff
+    return [
+        Stretch(calls[i], calls[i] * 1000.0 / covered_ms[i], staffed[i] / covered_ms[i])
+        for i in range(len(calls))
+        if calls[i] > 0.0
+    ]
 
 
 def calls_between(forecast: Sequence[ForecastInterval], begin_ms: int, end_ms: int) -> float:

@@ -4,8 +4,8 @@ A stretch has one call rate and one staff. For each reserve tried the chain of `
 the share of calls that wait and how fast waits end. In such a queue a call that has waited for a while has a
 geometric place in line with ratio ρ = λ/D, where D is the rate at which busy agents come free; from place k it is
 late without help if fewer than k of them come free in the time left: P(N < k) for a Poisson N with mean D·left. A
-recall is worth its work where that chance times the price of a late call exceeds it. So one price decides both how
-many agents are kept back and which waiting calls recall one.
+recall is worth its work where what it takes off that chance, times the price of a late call, exceeds it. So one price
+decides both how many agents are kept back and which waiting calls recall one.
 
 Prices and costs are in seconds of an agent's time, rates per second.
 """
@@ -25,12 +25,12 @@ from router.policies.blending.chain import Chain
 
 Floats = NDArray[np.float64]
 
-_UNIT_STEPS = 8
-_GROWTH = 1.25
+_UNIT_STEPS = 12
+_GROWTH = 1.15
 _SPREAD = 4.0
 _DEVIATIONS = 6.0
 _LONGEST_PLACE = 400
-_LOWEST_PRICE_S = 1.0
+_PRICE_SPAN = 4000.0
 _PRICES = 32
 _NO_CALLS_PER_S = 1e-9
 _MOST_STEPS = 40
@@ -56,7 +56,7 @@ class Rules:
 
 @lru_cache(maxsize=16)
 def _prices_s(highest_s: float) -> Floats:
-    prices: Floats = np.geomspace(_LOWEST_PRICE_S, highest_s, _PRICES)
+    prices: Floats = np.geomspace(highest_s / _PRICE_SPAN, highest_s, _PRICES)
     return prices
 
 
@@ -74,12 +74,12 @@ class Outlook:
         """Solve the chain for each reserve tried; everything else is looked up."""
         self.crowded = chain.overloaded
         self._rate, self._rules = chain.rate_per_s, rules
-        self._reserves = tuple(_tried(chain))
-        solved = _solve_all(chain, np.array(self._reserves, dtype=np.float64))
-        self._idle = solved.idle
-        self._late = solved.waits_longer_than(rules.within_s)
+        self.reserves = tuple(_tried(chain))
+        solved = _solve_all(chain, np.array(self.reserves, dtype=np.float64))
+        self.idle = solved.idle
+        self.late = solved.waits_longer_than(rules.within_s)
         # With the largest reserve next to nobody is on a task: what is late then, no recall can help.
-        self._helpless = float(self._late[-1])
+        self._helpless = float(self.late[-1])
         self._recalls = rules.age_s is not None and not self.crowded
         if rules.age_s is not None and not self.crowded:
             due = solved.waits_longer_than(rules.age_s)
@@ -98,12 +98,17 @@ class Outlook:
     def at(self, price_s: float) -> Choice:
         """The best reserve at a price."""
         best, late = self._best(np.array([price_s]))
-        return Choice(self._reserves[int(best[0])], float(late[0]))
+        return Choice(self.reserves[int(best[0])], float(late[0]))
 
     def firm(self, price_s: float) -> Choice:
         """The best reserve at a price for work that cannot be recalled."""
         best, late = self._best_alone(np.array([price_s]))
-        return Choice(self._reserves[int(best[0])], float(late[0]))
+        return Choice(self.reserves[int(best[0])], float(late[0]))
+
+    def reserve_for(self, late: float, staff: int) -> int:
+        """The smallest reserve tried under which, without recall, no more than this share is late; else ``staff``."""
+        enough = np.flatnonzero(self.late <= late)
+        return self.reserves[int(enough[0])] if enough.size else staff
 
     def _tabulate(self, freed: Floats, due: Floats, left_s: float) -> None:
         """Tables over (reserve, place in line): chance to be late, due calls late or beyond that place."""
@@ -118,17 +123,18 @@ class Outlook:
         """For each price the index of the best reserve, and the share of calls late under it."""
         if not self._recalls:
             return self._best_alone(prices_s)
-        cost_s, rows = self._rules.recall_cost_s, np.arange(len(self._reserves))
+        cost_s, rows = self._rules.recall_cost_s, np.arange(len(self.reserves))
         # The chance grows with the place: so many places in line are left to themselves.
         alone = np.stack([row.searchsorted(cost_s / prices_s) for row in self._chance], axis=1)
-        late, recalls = self._missed[rows, alone], self._beyond[rows, alone]
-        lost = self._idle + self._rate * (cost_s * recalls + prices_s[:, None] * late)
+        recalls = self._beyond[rows, alone]
+        late = self._missed[rows, alone]
+        lost = self.idle + self._rate * (cost_s * recalls + prices_s[:, None] * late)
         best = lost.argmin(axis=1)
         return best, np.maximum(late[np.arange(len(best)), best], self._helpless)
 
     def _best_alone(self, prices_s: Floats) -> tuple[NDArray[np.intp], Floats]:
-        best = (self._idle + self._rate * prices_s[:, None] * self._late).argmin(axis=1)
-        return best, self._late[best]
+        best = (self.idle + self._rate * prices_s[:, None] * self.late).argmin(axis=1)
+        return best, self.late[best]
 
 
 class _Solutions(NamedTuple):

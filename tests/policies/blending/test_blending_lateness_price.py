@@ -61,7 +61,8 @@ def price(gate: GateDecision) -> float:
 
 
 def test_late_calls_are_dearer_after_a_bad_morning_and_cheaper_after_a_good_one() -> None:
-    bad, good = (decide(look(answered_in_target=hits)) for hits in (250, 480))
+    free = law(parameters={"lowest_price_s": 1.0, "bias_first": 1.0})
+    bad, good = (decide(look(answered_in_target=hits), free) for hits in (100, 480))
     assert price(good) < price(bad)
     assert good.reserve_firm < bad.reserve_firm
     assert good.recall_chance > bad.recall_chance
@@ -73,6 +74,15 @@ def test_without_recall_more_agents_stay_back() -> None:
     assert not alone.armed
     assert alone.recall_chance == 0.0
     assert 1 <= armed.reserve < alone.reserve == alone.reserve_firm
+
+
+def test_the_lower_bound_of_the_price_is_for_recalls_alone() -> None:
+    good = look(answered_in_target=480)
+    low, high = ({"lowest_price_s": 1.0}, {"lowest_price_s": 3000.0})
+    assert price(decide(good, law(parameters=high))) == pytest.approx(3000.0)
+    assert price(decide(good, law(parameters=low))) < 3000.0
+    held = [decide(good, law(parameters=p, recall_enabled=False)) for p in (low, high)]
+    assert price(held[0]) == price(held[1])
 
 
 def test_the_price_has_an_upper_bound() -> None:

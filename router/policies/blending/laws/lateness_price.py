@@ -17,21 +17,25 @@ if TYPE_CHECKING:
 
 # Inputs are rounded to this, so that updates which differ by less than chance share their computation.
 _RATIO_STEP = 0.02
-_DIGITS = 3
-_STEP = 0.01
+_STEP = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
     """The constants of the law's own."""
 
+    lowest_price_s: float = seconds(
+        60.0, "least agent time that one more call in target is worth where agents can be recalled", 0.1
+    )
     highest_price_s: float = seconds(4000.0, "most agent time that one more call in target is worth", 1.0)
     stretch_s: float = seconds(
-        5400.0, "length of the stretches in which the rest of the window is planned", 60.0
+        3600.0, "length of the stretches in which the rest of the window is planned", 1.0
     )
-    bias_calls: float = number(20.0, "late calls' worth of belief in the law's own predictions", 0.001, 1e6)
-    bias_first: float = number(1.0, "late calls expected for each one predicted before any was seen", 0.1, 10.0)
-    bias_half_life_s: float = seconds(7200.0, "half-life of predicted and seen late calls", 1.0)
+    bias_first: float = number(
+        2.0, "late calls expected for each one predicted before any was seen, with recall", 0.1, 10.0
+    )
+    bias_calls: float = number(60.0, "predicted late calls that this expectation is worth", 0.001, 1e6)
+    bias_half_life_s: float = seconds(14_400.0, "half-life of predicted and seen late calls", 1.0)
 
 
 class Plan(NamedTuple):
@@ -79,7 +83,7 @@ class LatenessPrice(Law):
 
     def choose(self, snapshot: Snapshot, figures: Figures, own: Own) -> GateDecision:
         """Open the gate for what the plan leaves, and recall where a late call costs more."""
-        age, cost = self.recall_age_s(figures.reaction_s), self._recall_cost_s(figures)
+        age = self.recall_age_s(figures.reaction_s)
         reserve = max(int(own["reserve"]), self.document.reserve_min, 0 if age is None else 1)
         told = {
             "price_of_a_late_call_s": own["price_s"],
@@ -88,7 +92,7 @@ class LatenessPrice(Law):
             "reserve_interruptible": float(reserve),
             "reserve_firm": float(max(reserve, int(own["firm"]))),
         }
-        chance = min(1.0, cost / own["price_s"])
+        chance = min(1.0, self._recall_cost_s(figures) / own["price_s"])
         if age is not None:
             told["recall_least_chance_to_be_late"] = chance
         gate = self.open_gate(snapshot, figures, reserve, int(own["firm"]), age, told)
@@ -114,7 +118,8 @@ class LatenessPrice(Law):
     def _bias(self, seen: float, expected: float) -> float:
         """Late calls for each one predicted."""
         belief = self.parameters.bias_calls
-        return (belief * self.parameters.bias_first + seen) / (belief + expected)
+        first = self.parameters.bias_first if self.document.recall_enabled else 1.0
+        return (belief * first + seen) / (belief + expected)
 
     # -- the plan --------------------------------------------------------------------------------------
     def _plan(self, snapshot: Snapshot, figures: Figures, bias: float) -> Plan:
@@ -123,13 +128,16 @@ class LatenessPrice(Law):
         price_s = self._price_s(snapshot, figures, rules, bias)
         # No stretch is given up for the others: what is planned for now may not fall under the lowest level.
         most = (1.0 - self.document.required_min) / bias
-        price_s = max(price_s, now.lowest_price_s(most))
+        least_s = 0.0 if rules.age_s is None else self.parameters.lowest_price_s
+        price_s = min(max(price_s, now.lowest_price_s(most), least_s), rules.highest_price_s)
         choice = now.at(price_s)
         if now.crowded:
             # Nobody to spare; with recall, those who are idle all the same may work until they are needed.
             least = snapshot.logged_in if rules.age_s is None else choice.reserve
             return Plan(price_s, least, snapshot.logged_in, choice.late)
-        return Plan(price_s, choice.reserve, now.firm(price_s).reserve, choice.late)
+        # Work that cannot be recalled may not lean on recalls: its reserve alone keeps to what is required.
+        firm = max(now.firm(price_s).reserve, now.reserve_for(1.0 - figures.required, snapshot.logged_in))
+        return Plan(price_s, choice.reserve, firm, choice.late)
 
     def _price_s(self, snapshot: Snapshot, figures: Figures, rules: Rules, bias: float) -> float:
         """The lowest price at which the calls to come meet what is required; the highest where none does."""
@@ -154,11 +162,11 @@ class LatenessPrice(Law):
 
     def _outlook(self, figures: Figures, rules: Rules, rate_per_s: float, staff: int) -> Outlook:
         # Loaded with the first decision: numpy takes a tenth of a second, for which no start of a router should wait.
-        from router.policies.blending.chain import Chain, significant
+        from router.policies.blending.chain import Chain
         from router.policies.blending.outlook import outlook
 
         times = (_coarse(figures.aht_s), _coarse(figures.task_s))
-        return outlook(Chain(significant(rate_per_s, _DIGITS), *times, max(staff, 1)), rules)
+        return outlook(Chain(_coarse(rate_per_s), *times, max(staff, 1)), rules)
 
     def _rules(self, figures: Figures) -> Rules:
         from router.policies.blending.outlook import Rules
@@ -178,5 +186,5 @@ class LatenessPrice(Law):
 
 
 def _coarse(value: float) -> float:
-    """A time to the nearest hundredth of itself: means that are learnt move by less than that in most updates."""
+    """A time or rate to the nearest fiftieth of itself: what is learnt moves by less than that in most updates."""
     return math.exp(round(math.log(value) / _STEP) * _STEP) if value > 0.0 else 0.0
