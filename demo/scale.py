@@ -99,7 +99,7 @@ class Timers:
     lookahead_s: float = 120.0
     hysteresis_hold_s: float = 60.0
     longest_wait_s: float = 60.0
-    lowest_price_s: float = 100.0
+    lowest_price_s: float = 60.0
     highest_price_s: float = 4000.0
     stretch_s: float = 3600.0
     bias_half_life_s: float = 14_400.0

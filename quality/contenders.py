@@ -53,8 +53,12 @@ STATIC_RECALL = Contender(
     ink="tab:orange",
 )
 REFERENCE = Contender(
-    "reference", "reference law, recall 10 s / 30 s", (document(law=REFERENCE_LAW),), ink="tab:brown"
+    "reference",
+    "reference law, recall 10 s / 30 s",
+    (document(law=REFERENCE_LAW, margin=0.02, z=1.0, required_min=0.6, update_interval_s=30.0),),
+    ink="tab:brown",
 )
+"""The law that the default one set out to beat, with the constants that it was published with."""
 NONE = Contender("none", "no blending", (None,), ink="tab:gray")
 GREEDY = Contender("greedy", "greedy", (document(law="greedy"),), ink="black")
 

@@ -67,7 +67,7 @@ def test_router_and_store_have_ended(played: tuple[int, str, Path]) -> None:
     _, _, out = played
     assert not list(out.glob("router-data-*"))
     assert not _with(str(out))
-    assert not any("multiprocessing" in command for command in _descendants(os.getpid()).values())
+    assert not any("spawn_main" in command for command in _descendants(os.getpid()).values())
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
@@ -76,7 +76,7 @@ def test_a_demo_that_is_ended_takes_its_router_and_store_along(tmp_path: Path, h
     code = "import sys; from router.cli.main import main; sys.argv[0] = 'workrouter'; main()"
     command = [sys.executable, "-c", code, "demo", "--plain", "--from", "17:00", "--out", str(out)]
     demo = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
-    assert _soon(lambda: any("multiprocessing" in text for text in _descendants(demo.pid).values()), 40.0)
+    assert _soon(lambda: any("spawn_main" in text for text in _descendants(demo.pid).values()), 40.0)
     started = _descendants(demo.pid)
     demo.send_signal(how)
     assert demo.wait(30.0) == (130 if how is signal.SIGTERM else -signal.SIGKILL)
