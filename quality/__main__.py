@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from quality import plots, report
-from quality.contenders import DEFAULT
+from quality.contenders import DEFAULT, REFERENCE, WITHOUT_RECALL
 from quality.days import SEED, DaySet, SetResult, day_sets, play_backlog, play_set
 from quality.jobs import Cache, Job, Kind, Runner, fingerprint
 from quality.robustness import cases, play_cases
@@ -25,7 +25,7 @@ from router.simulation.days import DayPlan
 _ROOT = Path(__file__).parent.parent
 _DOCS = _ROOT / "docs" / "quality"
 _TEMPLATE = _DOCS / "README.md"
-_PARTS = ("exact", "days", "robustness")
+_PARTS = ("exact", "days", "untuned", "robustness")
 _SHARED = _ROOT.parent / "shared" / "data" / "bank_calls_5min.csv"
 
 
@@ -48,7 +48,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m quality", description=main.__doc__)
     parser.add_argument("--days", type=int, default=0, help="days of each set, in pairs; 0: all (default)")
     parser.add_argument("--sets", default="", help="only these sets of days, by name and comma")
-    parser.add_argument("--parts", default=",".join(_PARTS), help="of exact, days, robustness (default: all)")
+    parser.add_argument("--parts", default=",".join(_PARTS), help=f"of {', '.join(_PARTS)} (default: all)")
     parser.add_argument(
         "--volumes", default=_default_volumes(), help="a datetime,calls file of five-minute counts"
     )
@@ -101,6 +101,8 @@ class _Benchmark:
                 parts |= self._standard(standard)
             if standard is not None and exact:
                 parts["targets"] = report.targets_table(standard, exact)
+        if "untuned" in wanted:
+            parts["untuned"] = self._untuned()
         if "robustness" in wanted:
             parts["robustness"] = self._robustness(self._sets["eighth"])
         return parts
@@ -119,6 +121,17 @@ class _Benchmark:
         plots.one_day(row, self._options.out / "day.png", title)
         backlog = play_backlog(self._runner.at("a backlog that ends"), result.of, result.chosen)
         return {"backlog": report.backlog_table(backlog)}
+
+    def _untuned(self) -> str:
+        """Every untuned day of the standard set, whatever ``--days`` says, under the laws that matter most."""
+        options = self._options
+        every = next(of for of in day_sets(options.volumes, options.cache, 0) if of.id == "eighth")
+        days, runner = every.days[1::2], self._runner.at("all untuned days")
+        laws = (DEFAULT, REFERENCE, WITHOUT_RECALL)
+        jobs = [[law.job(day, law.grid[0]) for day in days] for law in laws]
+        runner.run([job for each in jobs for job in each])
+        found = {law.title: runner.run(each) for law, each in zip(laws, jobs, strict=True)}
+        return report.untuned_table(found, runner.run([Job(day, Kind.PACKING) for day in days]))
 
     def _robustness(self, of: DaySet) -> str:
         days = of.days[1::2]

@@ -128,6 +128,34 @@ def _policy_row(result: SetResult, name: str, title: str) -> tuple[str, ...]:
     )
 
 
+def untuned_table(found: Mapping[str, Sequence[Row]], packing: Sequence[Row]) -> str:
+    """Some policies on every day that nothing was tuned on."""
+    rows = [_untuned_row(title, summary(played)) for title, played in found.items()]
+    rows.append(("*all-knowing packing that delays no call*", percent(recovered(packing)), *[""] * 8))
+    return table(_UNTUNED_HEAD, rows)
+
+
+_UNTUNED_HEAD = (
+    "policy", "recovered", "service level", "without blending", "feasible days kept", "mean shortfall, points", "worst",
+    "recalls a day", "per paid hour", "half hours under 50 % (without blending)",
+)  # fmt: skip
+
+
+def _untuned_row(title: str, found: Summary) -> tuple[str, ...]:
+    return (
+        title,
+        percent(found.recovered),
+        percent(found.level),
+        percent(found.level_without),
+        f"{percent(found.days_kept, 0)} of {found.feasible}",
+        points(found.mean_shortfall),
+        points(found.worst_shortfall),
+        f"{found.recalls_per_day:.0f}",
+        f"{found.recalls_per_paid_hour:.2f}",
+        f"{found.bad_half_hours:.1f} ({found.bad_half_hours_without:.1f})",
+    )
+
+
 def _bound_row(title: str, rows: Sequence[Row]) -> tuple[str, ...]:
     levels = [row["level"] for row in rows[1::2] if "level" in row]
     level = percent(sum(levels) / len(levels)) if levels else "as without"

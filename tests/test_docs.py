@@ -239,7 +239,7 @@ def test_paths_in_the_text_exist(name: str) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_a_document_stays_short(name: str) -> None:
     words = len(text_of(name).split())
-    assert words < 2600, f"{words} words; two pages are enough"
+    assert words < 2700, f"{words} words; two pages are enough"
 
 
 @pytest.mark.parametrize("name", OURS)

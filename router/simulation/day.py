@@ -192,7 +192,7 @@ class Play:
 
     def _next_s(self) -> float:
         """When the next thing happens; infinite when every call and shift has ended and every desk is free."""
-        acds_s = min(acd.next_s for acd in self.acds.values())
+        acds_s = min([acd.next_s for acd in self.acds.values()])
         if acds_s == math.inf and not self._logged_in and not any(d.busy for d in self._desktops.values()):
             return math.inf
         return min(acds_s, self._timeline.next_s, self.site.next_s)

@@ -26,11 +26,8 @@ class VirtualClock:
     def __init__(self, day: date) -> None:
         self._midnight_ms = round(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
         self._now_ms = self._midnight_ms
-
-    @property
-    def now_s(self) -> float:
+        self.now_s = 0.0
         """Seconds after midnight, to the millisecond."""
-        return self.seconds(self._now_ms)
 
     def seconds(self, at_ms: int) -> float:
         """A moment of the router's as seconds after midnight."""
@@ -39,6 +36,7 @@ class VirtualClock:
     def move_to(self, time_s: float) -> None:
         """Let it be ``time_s`` seconds after midnight; a clock never goes back."""
         self._now_ms = max(self._now_ms, self.ms(time_s))
+        self.now_s = self.seconds(self._now_ms)
 
     def ms(self, time_s: float) -> int:
         """A simulated moment as milliseconds since the epoch."""

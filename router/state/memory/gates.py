@@ -57,4 +57,4 @@ def _save(tx: Transition, group: str, old: Record | None, new: Record) -> Gate:
     if old is None or changed or tx.now >= old.get("vu", 0):
         tx.tell_site("gate", gr=group)
     tx.commit()
-    return records.gate_from(group, new)
+    return tx.site.gate_value(group)

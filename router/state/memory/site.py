@@ -15,7 +15,7 @@ from typing import Any
 from sortedcontainers import SortedDict, SortedList
 
 from router.domain.errors import NotFound
-from router.domain.model import Agent, Task, TaskSpec
+from router.domain.model import Agent, Gate, Task, TaskSpec
 from router.domain.routing import FRONT, FRONT_URGENCY, Curve, agent_anchors, decode_levels, order_key
 from router.state import records
 from router.state.records import Record
@@ -104,6 +104,8 @@ class Site:
         """Group -> agents who hold something."""
         self.groups: dict[str, Record] = {}
         self.gates: dict[str, Record] = {}
+        self.gate_values: dict[str, tuple[Record, Gate]] = {}
+        """Gates as values, each with the record that it was made of: a new gate is a new record."""
         self.leads: dict[str, Record] = {}
         self.feeds: dict[str, Record] = {}
         self.commands: dict[str, Record] = {}
@@ -146,6 +148,16 @@ class Site:
                 agent, record, self.profiles.get(agent, b"")
             )
         return value
+
+    def gate_value(self, group: str) -> Gate:
+        """The group's gate; a closed one where none was ever set."""
+        record = self.gates.get(group)
+        if record is None:
+            return Gate(group)
+        made = self.gate_values.get(group)
+        if made is None or made[0] is not record:
+            made = self.gate_values[group] = (record, records.gate_from(group, record))
+        return made[1]
 
     def queue_info(self, qid: str) -> QueueInfo:
         """What the definition of a queue says, derived queues included."""

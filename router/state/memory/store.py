@@ -327,7 +327,7 @@ class MemoryStore:
         return gates.set_mode(self._begin(site, now_ms), group, mode, until_ms, reason)
 
     async def gate(self, site: str, group: str) -> Gate:
-        return records.gate_from(group, self._look(site).gates.get(group))
+        return self._look(site).gate_value(group)
 
     async def groups(self, site: str) -> list[GroupFigures]:
         return [records.figures_from(*item) for item in sorted(self._look(site).groups.items())]
