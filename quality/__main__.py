@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from quality import plots, report
-from quality.contenders import DEFAULT, REFERENCE, WITHOUT_RECALL
+from quality.contenders import DEFAULT, REFERENCE
 from quality.days import SEED, DaySet, SetResult, day_sets, play_backlog, play_set
 from quality.jobs import Cache, Job, Kind, Runner, fingerprint
 from quality.robustness import cases, play_cases
@@ -92,6 +92,9 @@ class _Benchmark:
         wanted = self._options.parts.split(",")
         exact = solve_cases(self._runner.at("exact cases")) if "exact" in wanted else []
         parts = {"exact": report.exact_table(exact)} if exact else {}
+        untuned = self._untuned() if "untuned" in wanted else None
+        if untuned is not None:
+            parts["untuned"] = report.untuned_table(untuned)
         if "days" in wanted:
             results = self._days()
             parts |= {f"days-{result.of.id}": report.days_table(result) for result in results}
@@ -100,9 +103,7 @@ class _Benchmark:
             if standard is not None:
                 parts |= self._standard(standard)
             if standard is not None and exact:
-                parts["targets"] = report.targets_table(standard, exact)
-        if "untuned" in wanted:
-            parts["untuned"] = self._untuned()
+                parts["targets"] = report.targets_table(standard, exact, untuned)
         if "robustness" in wanted:
             parts["robustness"] = self._robustness(self._sets["eighth"])
         return parts
@@ -122,16 +123,16 @@ class _Benchmark:
         backlog = play_backlog(self._runner.at("a backlog that ends"), result.of, result.chosen)
         return {"backlog": report.backlog_table(backlog)}
 
-    def _untuned(self) -> str:
+    def _untuned(self) -> report.Untuned:
         """Every untuned day of the standard set, whatever ``--days`` says, under the laws that matter most."""
         options = self._options
         every = next(of for of in day_sets(options.volumes, options.cache, 0) if of.id == "eighth")
-        days, runner = every.days[1::2], self._runner.at("all untuned days")
-        laws = (DEFAULT, REFERENCE, WITHOUT_RECALL)
+        days, runner, laws = every.days[1::2], self._runner.at("all untuned days"), (DEFAULT, REFERENCE)
         jobs = [[law.job(day, law.grid[0]) for day in days] for law in laws]
-        runner.run([job for each in jobs for job in each])
-        found = {law.title: runner.run(each) for law, each in zip(laws, jobs, strict=True)}
-        return report.untuned_table(found, runner.run([Job(day, Kind.PACKING) for day in days]))
+        packing = [Job(day, Kind.PACKING) for day in days]
+        runner.run([job for each in (*jobs, packing) for job in each])
+        rows = {law.title: runner.run(each) for law, each in zip(laws, jobs, strict=True)}
+        return report.Untuned(rows, runner.run(packing))
 
     def _robustness(self, of: DaySet) -> str:
         days = of.days[1::2]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from quality.contenders import told
 from quality.days import SetResult
@@ -128,10 +129,17 @@ def _policy_row(result: SetResult, name: str, title: str) -> tuple[str, ...]:
     )
 
 
-def untuned_table(found: Mapping[str, Sequence[Row]], packing: Sequence[Row]) -> str:
+class Untuned(NamedTuple):
+    """Every day that nothing was tuned on: the days' results by policy, the default law first, and the packing."""
+
+    rows: Mapping[str, Sequence[Row]]
+    packing: Sequence[Row]
+
+
+def untuned_table(found: Untuned) -> str:
     """Some policies on every day that nothing was tuned on."""
-    rows = [_untuned_row(title, summary(played)) for title, played in found.items()]
-    rows.append(("*all-knowing packing that delays no call*", percent(recovered(packing)), *[""] * 8))
+    rows = [_untuned_row(title, summary(played)) for title, played in found.rows.items()]
+    rows.append(("*all-knowing packing that delays no call*", percent(recovered(found.packing)), *[""] * 8))
     return table(_UNTUNED_HEAD, rows)
 
 
@@ -195,11 +203,12 @@ def _backlog_row(title: str, found: Summary) -> tuple[str, ...]:
 
 
 # -- targets -----------------------------------------------------------------------------------------------
-def targets_table(result: SetResult, exact: Sequence[Stationary]) -> str:
-    """How far the default law is from its goals, on the untuned days of a set."""
-    found = summary(result.rows["default"][1::2])
+def targets_table(result: SetResult, exact: Sequence[Stationary], every: Untuned | None = None) -> str:
+    """How far the default law is from its goals, on the untuned days of a set, or on every one if those were played."""
+    found = summary(next(iter(every.rows.values())) if every else result.rows["default"][1::2])
     without = summary(result.rows["default-no-recall"][1::2])
-    packed, scheduled = recovered(result.packing[1::2]), recovered(result.schedule[1::2])
+    packed = recovered(every.packing if every else result.packing[1::2])
+    scheduled = recovered(result.schedule[1::2])
     least = min(one.by_chain.outcome.recovered / one.best.recovered for one in exact)
     rows = [
         _goal("recovered share of spare time, net", found.recovered, 0.80),

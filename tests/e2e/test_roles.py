@@ -123,6 +123,7 @@ COLLECTIONS = {
     "WorkType": "workTypes",
     "Policy": "policies",
     "PolicyVersions": "policies",
+    "PolicyComparison": "policies",
     "Agent": "agents",
     "FeedStatus": "feeds",
     "Queue": "queues",

@@ -47,7 +47,7 @@ def tampered(entries: Sequence[Recorded], kind: str, place: int, **changes: obje
 def test_a_replay_gives_every_decision_again_bit_by_bit(entries: list[Recorded]) -> None:
     result = replayed(entries)
     counted = Counter(entry.kind for entry in entries)
-    assert result.decisions == result.decisions_identical == counted["decision"] > 50
+    assert result.decisions == result.decisions_identical == counted["decision"] > 30
     assert result.plans == result.plans_identical == counted["recalls"] > 0
     assert (result.skipped, result.first) == (0, None)
     assert result.identical
@@ -82,7 +82,7 @@ def test_what_has_gone_from_the_beginning_is_left_out_and_said(chunks: list[Reco
     kept = [entry for chunk in chunks[len(chunks) // 2 :] for entry in unpack(chunk.body)]
     result = replayed(kept)
     assert result.skipped > 0
-    assert result.decisions == result.decisions_identical > 50
+    assert result.decisions == result.decisions_identical > 30
     assert "left out" in in_words(result)[1]
 
 
