@@ -62,14 +62,12 @@ class RedisStore(Looks):
         self._loading = asyncio.Lock()
 
     @classmethod
-    async def open(
-        cls, url: str, *, timeout_s: float = 5.0, max_connections: int = 16, max_tasks: int = 2_000_000
-    ) -> Self:
+    async def open(cls, url: str, *, timeout_s: float = 5.0, max_tasks: int = 2_000_000) -> Self:
         """Connect and load the function library. StoreUnavailable if the store does not answer.
 
         ``max_tasks``: how many tasks a site may hold before a submit is answered RESOURCE_EXHAUSTED.
         """
-        connections = Connections(url, timeout_s=timeout_s, max_connections=max_connections)
+        connections = Connections(url, timeout_s=timeout_s)
         store = cls(connections, max_tasks)
         try:
             await connections.load(store._library)
@@ -540,17 +538,15 @@ class RedisStore(Looks):
         if site not in self._known_sites and not transition.read_only:
             await self._connections.send("SADD", SITES, site)
             self._known_sites.add(site)
-        keys = transition.keys_of(site)
-        now = "" if now_ms is None else str(now_ms)
-        packed = records.pack({**arguments, "si": site})
-        command = ("FCALL", transition.function, len(keys), *keys, now, packed)
+        now = b"" if now_ms is None else b"%d" % now_ms
+        call = transition.call(site, now, records.pack({**arguments, "si": site}))
         try:
-            answer = await self._connections.send(*command)
+            answer = await self._connections.send_packed(*call)
         except ResponseError as error:
             if "Function not found" not in str(error):
                 raise
             await self._load_again()
-            answer = await self._connections.send(*command)
+            answer = await self._connections.send_packed(*call)
         reply: Reply = records.unpack(answer)
         return reply
 
