@@ -105,6 +105,8 @@ class Controller:
         self._must_look = True
         self._look_due = 0.0
         self._rules = PassRules(room=0)
+        self._room = 0
+        """Tasks that may still be handed out, as far as is known: the store has the last word."""
         self._rules_until = 0.0
         self._last_recall_ms: int | None = None
         self._began_ms = self._clock.now_ms()
@@ -122,19 +124,26 @@ class Controller:
     def hint(self, hint: Hint) -> None:
         """Take note of a hint of this site and wake the loop if it may matter."""
         if hint.kind == "work":
-            self.matcher.work_arrived(hint.anchor)
-            self._wake.set()
+            self.matcher.work_arrived(hint.anchor, hint.at_ms)
+        elif hint.kind == "idle" and hint.about:
+            self.matcher.agent_idle(hint.about, hint.at_ms, hint.nothing)
+            self._room += 1
+        elif hint.kind == "busy":
+            self.matcher.agent_busy(hint.agent)
             return
+        else:
+            self._take_note(hint)
+        self._wake.set()
+
+    def _take_note(self, hint: Hint) -> None:
+        """What changes more than the matching: look again."""
         self._must_look = True
-        if hint.kind in ("idle", "agent"):
-            self.matcher.agents_changed(hint.agent)
-        elif hint.kind == "report":
+        if hint.kind == "idle":
             self.matcher.agents_changed()
         elif hint.kind == "doc":
             self._decided = None
         elif hint.kind == "resync":
             self.matcher.forget()
-        self._wake.set()
 
     # -- the loop --------------------------------------------------------------------------------------
     async def run(self) -> None:
@@ -403,15 +412,17 @@ class Controller:
             why=f"{gate.reason}; idle {snapshot.idle}, on tasks {snapshot.on_tasks}",
         )
         self._rules, self._rules_until = rules, self._clock.monotonic() + _RULES_S
-        self._looked = snapshot
+        self._looked, self._room = snapshot, room
         return await self._hand_out()
 
     async def _hand_out(self) -> int | None:
         """Offer work under the rules of the last look."""
         before = self.matcher.handed
-        next_ms = await self.matcher.push(self._rules)
+        next_ms = await self.matcher.push(replace(self._rules, room=self._room))
+        handed = self.matcher.handed - before
+        self._room -= handed
         if self._looked:
-            self._witness.pushed(self._looked, self.matcher.handed - before, self._rules.room)
+            self._witness.pushed(self._looked, handed, self._rules.room)
         return next_ms
 
 

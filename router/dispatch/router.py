@@ -35,7 +35,7 @@ from router.domain.ports import Clock, Hint, Ids, Store
 
 CONDUCT_S = 1.0
 SYNCHRONISE_S = 10.0
-_GROUP_HINTS = frozenset({"work", "idle", "gate", "report", "agent", "resync"})
+_GROUP_HINTS = frozenset({"work", "idle", "busy", "gate", "report", "resync"})
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +160,8 @@ class Router:
             self._document_changed(hint)
         self.signals.wake(hint.site)
         if hint.kind in _GROUP_HINTS:
-            self.signals.wake(hint.site, "work")
+            if hint.kind != "busy":
+                self.signals.wake(hint.site, "work")
             self._tell_controllers(hint)
             if self._is_strange(hint):
                 self._strangers.set()

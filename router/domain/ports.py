@@ -149,8 +149,12 @@ class Hint:
     """A wake-up. Losing one costs latency, never work: the receiver looks at the store again.
 
     kind: ``offer`` ``rescind`` ``recall`` ``revoke`` ``agent`` (to the worker with the session); ``work`` ``idle``
-    ``gate`` ``report`` (to the group's leader and anyone who matches); ``command`` (to the worker with the ACD link);
-    ``doc`` (a document changed). ``task`` is the task right after the transition where there is one.
+    ``busy`` ``gate`` ``report`` (to the group's leader and anyone who matches); ``command`` (to the worker with the
+    ACD link); ``doc`` (a document changed). ``task`` is the task right after the transition where there is one.
+
+    ``idle``: the agent came into the idle index or changed in it, ``about`` is the agent then (without its display
+    name); without an agent many did, and the index is to be read. ``busy``: it left the index otherwise than by an
+    offer. ``at_ms``: when, by the store's clock. ``nothing``: no task at all was queued then.
     """
 
     kind: str
@@ -163,6 +167,9 @@ class Hint:
     command: AcdCommand | None = None
     anchor: str = ""
     notice_ms: int = 0
+    about: Agent | None = None
+    at_ms: int = 0
+    nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ VERSION = 1
 FRONT_MARK = "!"
 """Ends the id of a queue's front twin."""
 RESUME_PREFIX = "resume:"
+MOST_MOVED = 16
+"""Agents that moved in one transition and are told of one by one; of more, only that the index is to be read."""
 HISTORY_KEPT = 32
 DECLINES_KEPT = 32
 RECALL_TIMES_KEPT = 16
@@ -500,11 +502,11 @@ def event_from(id: str, entry: Iterable[Any]) -> Event:
 
 
 # -- hints -------------------------------------------------------------------------------------------------
-def hint_from(message: Mapping[str, Any]) -> Hint:
-    """A hint from its published message.
+def hint_from(message: Mapping[str, Any], answer: Task | None = None) -> Hint:
+    """A hint from its message.
 
-    ``t`` and ``tid`` are the task's record and id, ``sp`` its spec, ``cp`` its checkpoint, ``cmd`` a
-    command's record, for agent ``ag``.
+    ``t`` and ``tid`` are the task's record and id, ``sp`` its spec, ``cp`` its checkpoint; without ``t`` it is the
+    task of the ``answer`` with which the message came. ``cmd`` is a command's record and ``a`` an agent's, for ``ag``.
     """
     get = message.get
     agent = get("ag", "")
@@ -514,6 +516,9 @@ def hint_from(message: Mapping[str, Any]) -> Hint:
         if isinstance(spec, str):
             spec = as_bytes(spec)
         task = task_from(message["tid"], message["t"], spec, get("cp"))
+    elif get("tid"):
+        task = answer
+    about = get("a")
     return Hint(
         kind=message["k"],
         site=message["si"],
@@ -525,4 +530,7 @@ def hint_from(message: Mapping[str, Any]) -> Hint:
         command=command_from(agent, message["cmd"]) if get("cmd") else None,
         anchor=get("an", ""),
         notice_ms=get("nm", 0),
+        about=agent_from(agent, about, b"") if about else None,
+        at_ms=get("at", 0),
+        nothing=bool(get("no")),
     )

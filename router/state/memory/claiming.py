@@ -112,6 +112,7 @@ def claim(
         cursor = walk.cursor if reason is NoTask.MORE else ""
     if reason is not None:
         return Claim(None, reason, "" if task else cursor)
+    tx.offering = mode is ClaimMode.OFFER
     hand_over(tx, found, agent, mode, actor, why)
     return Claim(tx.task(found))
 

@@ -57,6 +57,8 @@ class AgentPlaces:
     counted: tuple[str, ...] = ()
     idle: tuple[int, str] | None = None
     busy: bool = False
+    traits: tuple[str | int, ...] = ()
+    """What the idle index's readers know of the agent beside its place: skills, teams, when it leaves."""
 
 
 class Site:

@@ -40,7 +40,6 @@ class Report:
         self.touched: list[str] = []
         self.unknown: list[str] = []
         self.groups: set[str] = set()
-        tx.quiet_idle = True
 
     def outcome(self) -> ReportOutcome:
         """Whether the report is news (invariant 12)."""

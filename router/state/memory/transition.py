@@ -70,7 +70,8 @@ class Transition:
         self._hints: list[tuple[str, Record, str]] = []
         self._work: dict[str, None] = {}
         self._late: list[Record] = []
-        self.quiet_idle = False
+        self.offering = False
+        """Whether a leader takes agents out of the idle index: then nobody else need hear of it."""
 
     # -- writing -------------------------------------------------------------------------------------------
     def touch(self, task: str) -> Record:
@@ -173,9 +174,9 @@ class Transition:
         """Bring revisions, indexes and counters in step; then let the hints out."""
         for task in self._tasks:
             self._save_task(task)
-        entered = [agent for agent in self._agents if self._save_agent(agent)]
+        moved = [(agent, before) for agent in self._agents if (before := self._save_agent(agent)) is not None]
         if self._send is not None:
-            self._let_hints_out(entered)
+            self._let_hints_out(moved)
 
     def change(self, task: str) -> Change:
         """Commit, and the answer of a transition about one task."""
@@ -200,8 +201,8 @@ class Transition:
         record["ch"] = self.now
         drop_zeros(record)
 
-    def _save_agent(self, agent: str) -> bool:
-        """Whether the agent has just entered the idle index."""
+    def _save_agent(self, agent: str) -> AgentPlaces | None:
+        """Where the agent stood before, if the idle index or what it says of the agent has changed."""
         site, record = self.site, self.site.agents.get(agent)
         site.agent_values.pop(agent, None)
         if record is not None:
@@ -210,9 +211,10 @@ class Transition:
         before = site.places.get(agent, _NOWHERE)
         after = _places(agent, record) if record is not None else _NOWHERE
         if before == after:
-            return False
+            return None
         _move_places(site, agent, before, after)
-        return after.idle is not None and before.idle is None
+        moved = (before.group, before.idle) != (after.group, after.idle) or before.traits != after.traits
+        return before if moved else None
 
     def _account_time(self, record: Record) -> None:
         busy = bool(record.get("on")) or record["st"] in _BUSY_STATES
@@ -225,17 +227,32 @@ class Transition:
         else:
             record.setdefault("fr", self.now)
 
-    def _let_hints_out(self, entered: list[str]) -> None:
+    def _let_hints_out(self, moved: list[tuple[str, AgentPlaces]]) -> None:
         assert self._send is not None
         for worker, message, task in self._hints:
             self._send(worker, self._hint(message, task))
         for anchor in self._work:
-            self._send("", Hint("work", self.site.name, anchor=anchor))
-        for agent in entered if not self.quiet_idle else ():
-            group = self.site.agents[agent].get("gr", "")
-            self._send("", Hint("idle", self.site.name, agent, group))
+            self._send("", Hint("work", self.site.name, anchor=anchor, at_ms=self.now))
+        if len(moved) > records.MOST_MOVED:
+            self._send("", Hint("idle", self.site.name))
+        else:
+            for agent, before in moved:
+                self._tell_moved(agent, before)
         for message in self._late:
             self._send("", self._hint(message, ""))
+
+    def _tell_moved(self, agent: str, before: AgentPlaces) -> None:
+        """An agent came into the idle index, changed in it, or left it otherwise than by a leader's offer."""
+        assert self._send is not None
+        site, after = self.site, self.site.places.get(agent, _NOWHERE)
+        if before.idle and (before.group != after.group or not (after.idle or self.offering)):
+            self._send("", Hint("busy", site.name, agent, before.group))
+        if after.idle:
+            about, nothing = site.agent_value(agent), not site.headof
+            self._send(
+                "",
+                Hint("idle", site.name, agent, after.group, about=about, at_ms=self.now, nothing=nothing),
+            )
 
     def _hint(self, message: Record, task: str) -> Hint:
         get = message.get
@@ -276,11 +293,13 @@ def _places(agent: str, record: Record) -> AgentPlaces:
         counted.append("ont")
     open_to_work = record.get("ss") and record.get("rd") and not record.get("dr")
     idle = bool(open_to_work) and len(held) < record.get("cap", 0) and (available or not group)
+    traits = (record.get("sk", ""), record.get("tm", ""), record.get("lv", 0)) if idle else ()
     return AgentPlaces(
         group=group,
         counted=tuple(counted) if group else (),
         idle=(record.get("is", 0), agent) if idle else None,
         busy=bool(held),
+        traits=traits,
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from redis.exceptions import ConnectionError, RedisError
 
 from router.domain.endings import cancelled
+from router.domain.model import Task
 from router.domain.ports import Hint, HintListener
 from router.state import records
 from router.state.redis.client import Connections
@@ -30,6 +31,8 @@ class HintReceiver:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._listeners: dict[int, tuple[str, HintListener]] = {}
+        self.here: str | None = None
+        """The only worker that listens here: what it is to know may come with the answers to its own calls."""
         self._next = 0
         self._subscribed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -42,6 +45,19 @@ class HintReceiver:
         self._restart()
         return lambda: self._forget(number)
 
+    def came_with(self, messages: Sequence[Mapping[str, Any]], answer: Task | None) -> None:
+        """Hand on what a transition told its own caller with its answer."""
+        for message in messages:
+            self._deliver(None, records.hint_from(message, answer))
+
+    def answers_lost(self) -> None:
+        """A connection broke under calls: what should have come with their answers is to be looked up."""
+        self._deliver(None, RESYNC)
+
+    def _see_who_is_here(self) -> None:
+        workers = {worker for worker, _ in self._listeners.values()}
+        self.here = workers.pop() if len(workers) == 1 and self._subscribed.is_set() else None
+
     async def ready(self) -> None:
         """Wait until the store knows every subscription made so far."""
         await self._subscribed.wait()
@@ -49,15 +65,18 @@ class HintReceiver:
     async def close(self) -> None:
         """Stop receiving."""
         self._listeners.clear()
+        self.here = None
         await self._stop()
         for delivery in self._deliveries:
             delivery.cancel()
 
     def _forget(self, number: int) -> None:
         self._listeners.pop(number, None)
+        self._see_who_is_here()
 
     def _restart(self) -> None:
         self._subscribed.clear()
+        self.here = None
         old, self._task = self._task, None
         self._task = asyncio.get_running_loop().create_task(self._run(old))
 
@@ -78,7 +97,7 @@ class HintReceiver:
             if self._subscribed.is_set():
                 pause = _FIRST_PAUSE_S
             self._subscribed.clear()
-            lost = True
+            self.here, lost = None, True
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
@@ -92,6 +111,7 @@ class HintReceiver:
             workers = sorted({worker for worker, _ in self._listeners.values()})
             await feed.subscribe([worker_channel(worker) for worker in workers], site_channel("*"), ended)
             self._subscribed.set()
+            self._see_who_is_here()
             if lost:
                 self._deliver(None, RESYNC)
             await feed.lives(ended)
@@ -101,8 +121,11 @@ class HintReceiver:
 
     def _take(self, channel: str | None, data: bytes) -> None:
         """A message of a worker's channel, or (None) of a site's."""
+        teller, _, message = data.partition(b"\n")
+        if teller and teller.decode() == self.here:
+            return  # it came with the answer
         try:
-            hint = records.hint_from(records.unpack(data))
+            hint = records.hint_from(records.unpack(message))
         except (ValueError, KeyError, TypeError):
             log.warning("hints: a message on %r could not be read", channel)
             return

@@ -58,6 +58,7 @@ class RedisStore(Looks):
         self._library = load_library()
         self._max_tasks = max_tasks
         self._hints = HintReceiver(connections)
+        connections.on_lost(self._hints.answers_lost)
         self._known_sites: set[str] = set()
         self._loading = asyncio.Lock()
 
@@ -539,7 +540,7 @@ class RedisStore(Looks):
             await self._connections.send("SADD", SITES, site)
             self._known_sites.add(site)
         now = b"" if now_ms is None else b"%d" % now_ms
-        call = transition.call(site, now, records.pack({**arguments, "si": site}))
+        call = transition.call(site, now, records.pack({**arguments, "si": site, "me": self._hints.here}))
         try:
             answer = await self._connections.send_packed(*call)
         except ResponseError as error:
@@ -548,6 +549,8 @@ class RedisStore(Looks):
             await self._load_again()
             answer = await self._connections.send_packed(*call)
         reply: Reply = records.unpack(answer)
+        if "h" in reply:
+            self._hints.came_with(reply["h"], _task(reply) if "t" in reply else None)
         return reply
 
     async def _load_again(self) -> None:
@@ -625,4 +628,9 @@ def _blob(value: str | None) -> bytes | None:
 
 
 def _task(reply: Reply) -> Task:
-    return task_of(reply["id"], reply["t"], [_blob(reply.get(part)) for part in ("sp", "cp", "rs")])
+    """The answer's task, made once."""
+    made: Task | None = reply.get("task")
+    if made is None:
+        parts = [_blob(reply.get(part)) for part in ("sp", "cp", "rs")]
+        made = reply["task"] = task_of(reply["id"], reply["t"], parts)
+    return made

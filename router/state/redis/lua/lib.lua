@@ -12,6 +12,7 @@ local U     -- its unit of work: what was read, and what commit() will write
 
 local SHIFT = 4503599627370496  -- 2^52: origins below zero sort too (routing.ORIGIN_SHIFT)
 local FRONT_URGENCY = 1e300
+local MOST_MOVED = 16  -- more agents that moved at once are not told one by one: the index is read again
 local HISTORY_KEPT, DECLINES_KEPT, RECALLS_KEPT, RECALL_WINDOW = 32, 32, 16, 3600000
 local EVENTS_KEPT = 200000
 local DECIDED = {offer = true, recall = true, rescind = true, force = true}  -- arrows that keep why they were taken
@@ -200,8 +201,8 @@ end
 -- ---------------------------------------------------------------------------------------------- unit of work
 local function new_unit()
   return {
-    task = {}, task_was = {}, task_order = {}, agent = {}, agent_was = {}, agent_order = {}, defs = {}, groups = {},
-    totals = {}, counts = {}, refs = {}, heads = {}, arrows = {}, hints = {}, work = {}, command = {}, report = {},
+    task = {}, task_was = {}, task_order = {}, agent = {}, agent_was = {}, agent_is = {}, agent_order = {}, defs = {}, groups = {},
+    totals = {}, counts = {}, refs = {}, heads = {}, arrows = {}, hints = {}, work = {}, command = {}, report = {}, moved = {}, mine = {},
   }
 end
 
@@ -241,7 +242,7 @@ end
 
 local function agent_print(id, a)
   local n = size(a.on)
-  local is = {gr = a.gr, st = a.st, idle = a.st == 'AVAILABLE' and n == 0, on = n > 0}
+  local is = {gr = a.gr, st = a.st, idle = a.st == 'AVAILABLE' and n == 0, on = n > 0, sk = a.sk, tm = a.tm, lv = a.lv}
   if n > 0 then is.busy = (a.gr or '-') .. '|' .. id end
   if a.ss and a.rd and not a.dr and n < (a.cap or 0) and (not a.gr or a.st == 'AVAILABLE') then
     is.member = (a.gr or '-') .. '|' .. order16(a.is or 0) .. '|' .. id
@@ -275,7 +276,7 @@ end
 local function tell_worker(agent_id, a, message)
   if not a.ss then return end
   message.ag, message.gr = agent_id, a.gr
-  U.hints[#U.hints + 1] = {channel = 'wr1:w:' .. (a.wk or ''), message = message}
+  U.hints[#U.hints + 1] = {worker = a.wk or '', message = message}
 end
 
 local function tell_holder(t, message)
@@ -283,21 +284,30 @@ local function tell_holder(t, message)
 end
 
 local function tell_site(message)
-  U.hints[#U.hints + 1] = {channel = 'wr1:s:' .. A.si, message = message}
+  U.hints[#U.hints + 1] = {message = message}
 end
 
 local function checkpoint_of(id)
   return U.task[id].cs and redis.call('HGET', K.checkpoints, id) or nil
 end
 
-local function publish(channel, message)
+-- What the caller's own worker is to know comes back with the answer, which has the answer's own task; other workers
+-- read it from their channel, behind a line that names the caller.
+local function publish(worker, message)
+  local here = A.me ~= nil and (worker == nil or worker == A.me)
+  local id = message.tid
   message.si = A.si
-  if message.tid then
-    message.t = U.task[message.tid]
-    message.sp = redis.call('HGET', K.specs, message.tid) or nil
-    message.cp = unpacked(checkpoint_of(message.tid))
+  if id and not (here and id == U.answer) then
+    message.t = U.task[id]
+    message.sp = redis.call('HGET', K.specs, id) or nil
+    message.cp = unpacked(checkpoint_of(id))
   end
-  redis.call('PUBLISH', channel, cmsgpack.pack(message))
+  if here then
+    U.mine[#U.mine + 1] = message
+    if worker then return end
+  end
+  local channel = worker and 'wr1:w:' .. worker or 'wr1:s:' .. A.si
+  redis.call('PUBLISH', channel, (A.me or '') .. '\n' .. cmsgpack.pack(message))
 end
 
 -- ---------------------------------------------------------------------------------------------- commit
@@ -398,6 +408,7 @@ local function commit_agent(id)
   account_time(a)
   clean(a)
   local is = agent_print(id, a)
+  U.agent_is[id] = is
   if was.gr ~= is.gr or was.st ~= is.st or was.idle ~= is.idle or was.on ~= is.on then
     count_agent(was, -1)
     count_agent(is, 1)
@@ -409,8 +420,9 @@ local function commit_agent(id)
   if was.member ~= is.member then
     if was.member then redis.call('ZREM', K.idle, was.member) end
     if is.member then redis.call('ZADD', K.idle, 0, is.member) end
-    if is.member and not was.member and not U.quiet then U.newly_idle = with(U.newly_idle, id) end
   end
+  local differs = was.sk ~= is.sk or was.tm ~= is.tm or was.lv ~= is.lv
+  if is.member ~= was.member or is.member and differs then U.moved[#U.moved + 1] = id end
   redis.call('HSET', K.agents, id, cmsgpack.pack(a))
 end
 
@@ -468,18 +480,35 @@ local function commit_arrows()
   for _, id in ipairs(order) do commit_history(id, history[id]) end
 end
 
+-- Who matches hears of each agent that came into the idle index, or changed in it, with its record and whether nothing
+-- at all was queued then; and of each that left it, unless a leader took it out.
+local function tell_moved(id)
+  local a, was, is = U.agent[id], U.agent_was[id], U.agent_is[id]
+  if was.member and (was.gr ~= is.gr or not is.member and A.mode ~= 'OFFER') then
+    publish(nil, {k = 'busy', ag = id, gr = was.gr})
+  end
+  if is.member then
+    local nothing = K.heads and redis.call('ZCARD', K.heads) == 0 or nil
+    publish(nil, {k = 'idle', ag = id, gr = is.gr, a = a, at = NOW, no = nothing})
+  end
+end
+
 local function commit_hints()
-  for _, hint in ipairs(U.hints) do publish(hint.channel, hint.message) end
-  local site, told = 'wr1:s:' .. A.si, {}
+  for _, hint in ipairs(U.hints) do publish(hint.worker, hint.message) end
+  local told = {}
   for _, qid in ipairs(U.work) do
     local anchor = queue_def(qid).an
     if not told[anchor] then
       told[anchor] = true
-      publish(site, {k = 'work', an = anchor})
+      publish(nil, {k = 'work', an = anchor, at = NOW})
     end
   end
-  for id in string.gmatch(U.newly_idle or '', '%S+') do publish(site, {k = 'idle', ag = id, gr = U.agent[id].gr}) end
-  for _, message in ipairs(U.report) do publish(site, message) end
+  if #U.moved <= MOST_MOVED then
+    for _, id in ipairs(U.moved) do tell_moved(id) end
+  else
+    publish(nil, {k = 'idle'})
+  end
+  for _, message in ipairs(U.report) do publish(nil, message) end
 end
 
 local function commit()
@@ -520,6 +549,7 @@ end
 
 -- Writes everything, then answers with the task.
 local function done(id)
+  U.answer = id
   commit()
   local reply = same(id)
   for agent, command in pairs(U.command) do
@@ -856,7 +886,9 @@ local function transition(name, names, flags, body)
       A = cmsgpack.unpack(args[2])
       NOW = args[1] ~= '' and tonumber(args[1]) or clock()
       U = new_unit()
-      return cmsgpack.pack(body())
+      local reply = body()
+      if U.mine[1] then reply.h = U.mine end
+      return cmsgpack.pack(reply)
     end,
   })
 end

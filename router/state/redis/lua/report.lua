@@ -88,7 +88,6 @@ local outcome = standing()
 if A.more then outcome = feed and feed.ep == A.ep and feed.sq == A.sq and 'APPLIED' or 'STALE' end
 if outcome ~= 'APPLIED' then return {o = 'OK', ro = outcome, sq = feed and feed.sq or 0, rows = rows} end
 
-U.quiet = true
 local mark = A.snap and A.ep .. ':' .. whole(A.sq) or nil
 redis.call('HSET', K.feeds, A.src, cmsgpack.pack(clean({ep = A.ep, sq = A.sq, at = NOW, op = not A.last and 1 or nil})))
 for _, row in ipairs(A.agents) do
