@@ -50,6 +50,8 @@ _TELL_S = 1.0
 _RELEARN_UPDATES = 20
 _RETURN_MS = 120_000
 _HOLDERS = 2000
+_REST_PER_LOOK = 3.0
+"""Between two looks passes so many times what the last one took: floods of reports are looked at in bundles."""
 _RULES_S = 0.25
 """How long new work may be offered under the rules of the last look."""
 
@@ -103,7 +105,7 @@ class Controller:
         self._told: tuple[object, object] = (None, None)
         self._told_at = -math.inf
         self._must_look = True
-        self._look_due = 0.0
+        self._look_due = self._not_before = 0.0
         self._rules = PassRules(room=0)
         self._room = 0
         """Tasks that may still be handed out, as far as is known: the store has the last word."""
@@ -167,11 +169,15 @@ class Controller:
         if self._group == DEDICATED:
             await self.matcher.push(PassRules(room=_HOLDERS, why="pushed to a dedicated back-office agent"))
             return RETRY_S
+        began = self._clock.monotonic()
         if self._may_push_at_once():
             await self._hand_out()
             return max(0.001, self._look_due - self._clock.monotonic())
+        if began < self._not_before:
+            return self._not_before - began
         pause_s = await self._whole_step()
-        self._look_due = self._clock.monotonic() + pause_s
+        now = self._clock.monotonic()
+        self._look_due, self._not_before = now + pause_s, now + _REST_PER_LOOK * (now - began)
         return pause_s
 
     def _may_push_at_once(self) -> bool:

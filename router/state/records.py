@@ -111,15 +111,19 @@ SPEC_NAMES = {
     "traceparent": "tp",
 }
 _PLAIN_SPEC = TaskSpec(work_type="")
+_SPEC_FIELDS = tuple(
+    (item.name, SPEC_NAMES[item.name], getattr(_PLAIN_SPEC, item.name)) for item in fields(TaskSpec)
+)
+"""Name, short name and default of each field."""
 
 
 def pack_spec(spec: TaskSpec) -> bytes:
     """A task's spec as one blob that no script reads; fields at their defaults are left out."""
     body = {}
-    for item in fields(TaskSpec):
-        value = getattr(spec, item.name)
-        if value != getattr(_PLAIN_SPEC, item.name):
-            body[SPEC_NAMES[item.name]] = dict(sorted(value.items())) if isinstance(value, Mapping) else value
+    for name, short, plain in _SPEC_FIELDS:
+        value = getattr(spec, name)
+        if value != plain:
+            body[short] = dict(sorted(value.items())) if isinstance(value, Mapping) else value
     return pack(body)
 
 

@@ -615,7 +615,7 @@ def _submitted(new: NewTask, row: Reply) -> Submitted | RouterError:
     if error:
         return error
     if row.get("new"):
-        return Submitted(task_of(row["id"], row["t"], [records.pack_spec(new.spec), None, None]), True)
+        return Submitted(records.task_from(row["id"], row["t"], new.spec), True)
     return Submitted(_task(row), False)
 
 
