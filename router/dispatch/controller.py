@@ -357,30 +357,30 @@ class Controller:
         sent = [at for at in self._recall_times_ms if snapshot.now_ms - at < 1000]
         plan = self._policy.recalls(snapshot, decision, list(candidates), len(sent))
         self._witness.planned(snapshot, list(candidates), len(sent), plan, self.meter.returning)
-        recalls = _chosen(plan.recalls, candidates)
-        await self._lane.all(*(self._take_back(r, candidates, snapshot, decision) for r in recalls))
+        named = {candidate.task_id: (candidate, task) for candidate, task in candidates.items()}
+        recalls = [(recall, *named[recall.task_id]) for recall in plan.recalls if recall.task_id in named]
+        await self._lane.all(*(self._take_back(*chosen, snapshot, decision) for chosen in recalls))
         self._recall_times_ms = sent + [snapshot.now_ms] * len(plan.recalls)
         return plan.next_check_ms
 
     async def _candidates(self, snapshot: Snapshot) -> dict[Candidate, Task]:
         agents = await self._store.holding(self._site, self._group, _HOLDERS)
-        held = [(agent, id) for agent in agents for id in agent.held]
-        tasks = await self._lane.all(*(self._store.task(self._site, id) for _, id in held), caught=True)
-        pairs = zip((agent for agent, _ in held), tasks, strict=True)
+        holder = {id: agent for agent in agents for id in agent.held}
+        tasks = await self._store.tasks_named(self._site, list(holder))
         return {
-            _candidate(agent, task, snapshot): task
-            for agent, task in pairs
-            if isinstance(task, Task) and task.state in (TaskState.OFFERED, TaskState.ACTIVE)
+            _candidate(holder[task.id], task, snapshot): task
+            for task in tasks
+            if task.state in (TaskState.OFFERED, TaskState.ACTIVE)
         }
 
     async def _take_back(
         self,
         recall: Recall,
-        candidates: dict[Candidate, Task],
+        candidate: Candidate,
+        task: Task,
         snapshot: Snapshot,
         decision: GateDecision,
     ) -> None:
-        candidate, task = next(item for item in candidates.items() if item[0].task_id == recall.task_id)
         why = recalled_because(recall, candidate, snapshot, decision)
         self.meter.recall_sent(recall.agent_id, task.id, self._clock.now_ms())
         try:
@@ -485,8 +485,3 @@ def _candidate(agent: Agent, task: Task, snapshot: Snapshot) -> Candidate:
 def _remaining_s(expected_s: float, spent_s: float) -> float:
     """Expected remaining time. Handling times are skewed: a task over its time is not about to end."""
     return max(expected_s - spent_s, expected_s / 4)
-
-
-def _chosen(recalls: tuple[Recall, ...], candidates: dict[Candidate, Task]) -> list[Recall]:
-    known = {candidate.task_id for candidate in candidates}
-    return [recall for recall in recalls if recall.task_id in known]

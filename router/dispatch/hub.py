@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from router.dispatch.caller import Caller
-from router.dispatch.held import recalls_of, tasks_of
+from router.dispatch.held import recalls_of
 from router.domain.errors import ResourceExhausted
 from router.domain.model import Agent, Task, TaskState, TaskTransition
 from router.domain.ports import Hint, Ids, Store
@@ -123,9 +123,9 @@ class Hub:
             await asyncio.shield(self._store.disconnect(session.site, session.agent, session.id))
 
     async def _snapshot(self, site: str, agent: Agent) -> Snapshot:
-        held = await tasks_of(self._store, site, agent.held)
+        held = await self._store.tasks_named(site, agent.held)
         shown = tuple(task for task in held if task.agent == agent.profile.id and task.shown)
-        parked = tuple(await tasks_of(self._store, site, agent.parked))
+        parked = tuple(await self._store.tasks_named(site, agent.parked))
         return Snapshot(agent, shown, parked, await recalls_of(self._store, site, shown))
 
     def deliver(self, hint: Hint) -> None:

@@ -520,6 +520,9 @@ class Store(Protocol):
     async def task(self, site: str, task: str) -> Task:
         """One task with checkpoint and result; NotFound otherwise."""
 
+    async def tasks_named(self, site: str, ids: Sequence[str]) -> list[Task]:
+        """Those of the tasks that exist, in the order asked for."""
+
     async def task_by_reference(self, site: str, submitter: str, reference: str) -> Task:
         """The task that a submitter gave this reference."""
 

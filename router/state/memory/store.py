@@ -355,6 +355,10 @@ class MemoryStore:
         there.record_of(task)
         return there.task_value(task)
 
+    async def tasks_named(self, site: str, ids: Sequence[str]) -> list[Task]:
+        there = self._look(site)
+        return [there.task_value(id) for id in ids if id in there.tasks]
+
     async def task_by_reference(self, site: str, submitter: str, reference: str) -> Task:
         there = self._look(site)
         task = there.refs.get(f"{submitter}|{reference}", "")

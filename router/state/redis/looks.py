@@ -34,6 +34,8 @@ _SECTIONS = "qde"
 """The order in which tasks are listed: those in the queue, those with a deadline, the ended ones."""
 _SCAN = 200
 """Members read per trip while a listing looks for tasks in the states asked for."""
+_MANY = 500
+"""Fields that one command reads of a hash: so the store is never busy for long with one look."""
 _ENDED = frozenset({TaskState.COMPLETED, TaskState.CANCELED, TaskState.EXPIRED, TaskState.DEAD_LETTER})
 
 
@@ -67,6 +69,10 @@ class Looks:
         if not found:
             raise NotFound(f"task {task} does not exist")
         return found[0]
+
+    async def tasks_named(self, site: str, ids: Sequence[str]) -> list[Task]:
+        """Those of the tasks that exist, in the order asked for."""
+        return await self._tasks(site, ids)
 
     async def task_by_reference(self, site: str, submitter: str, reference: str) -> Task:
         """The task that a submitter gave this reference."""
@@ -241,26 +247,29 @@ class Looks:
 
     async def _tasks(self, site: str, ids: Sequence[str]) -> list[Task]:
         """The tasks of these ids that exist, in their order."""
-        if not ids:
-            return []
-        parts = await self._connections.send_all([("HMGET", key(site, name), *ids) for name in _TASK_PARTS])
         return [
             task_of(id, records.unpack(record), rest)
-            for id, record, *rest in zip(ids, *parts, strict=True)
+            for id, record, *rest in await self._fields(site, _TASK_PARTS, ids)
             if record is not None
         ]
 
     async def _agents(self, site: str, ids: Sequence[str]) -> list[Agent]:
-        if not ids:
-            return []
-        found, profiles = await self._connections.send_all(
-            [("HMGET", key(site, name), *ids) for name in ("agents", "profiles")]
-        )
         return [
             records.agent_from(id, records.unpack(record), profile or b"")
-            for id, record, profile in zip(ids, found, profiles, strict=True)
+            for id, record, profile in await self._fields(site, ("agents", "profiles"), ids)
             if record is not None
         ]
+
+    async def _fields(self, site: str, names: Sequence[str], ids: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Each id with its field of each of the hashes; long lists in several commands, none of which is long."""
+        parts = [ids[i : i + _MANY] for i in range(0, len(ids), _MANY)]
+        found = await self._connections.send_all(
+            [("HMGET", key(site, name), *part) for part in parts for name in names]
+        )
+        rows: list[tuple[Any, ...]] = []
+        for i, part in enumerate(parts):
+            rows += zip(part, *found[i * len(names) : (i + 1) * len(names)], strict=True)
+        return rows
 
     async def _members(self, site: str, index: str, group: str, limit: int) -> list[Agent]:
         low, high = below(group or "-")
