@@ -141,17 +141,12 @@ class Bench:
         ``news``: shelf -> how many agents may be asked for it, and the tick of its latest arrival.
         """
         found: dict[str, tuple[Agent, str]] = {}
-        asked = dict.fromkeys(news, 0)
         sources = [self._candidates(self._fresh, "", 0, able)]
-        sources += [self._readers(shelf, tick, able) for shelf, (most, tick) in news.items() if most > 0]
+        sources += [islice(self._readers(shelf, tick, able), most) for shelf, (most, tick) in news.items()]
         for _, agent, shelf in merge(*sources, key=lambda candidate: candidate[0]):
             if len(found) == count:
                 break
-            if agent.profile.id in found or (shelf and asked[shelf] >= news[shelf][0]):
-                continue
-            if shelf:
-                asked[shelf] += 1
-            found[agent.profile.id] = (agent, shelf)
+            found.setdefault(agent.profile.id, (agent, shelf))
         return list(found.values())
 
     def _readers(
