@@ -104,6 +104,11 @@ class Bench:
             seat.tick = tick
             self._put_told(seat)
 
+    def nothing_for_fresh(self, tick: int) -> None:
+        """Nothing at all was queued of what had arrived by ``tick``: no fresh agent need be asked for that."""
+        for key in list(self._fresh):
+            self.told_nothing(self._seats[key[-1]].agent, tick)
+
     def _asked(self, agent: Agent) -> Seat | None:
         seat = self._seats.get(agent.profile.id)
         return seat if seat is not None and seat.agent is agent else None
@@ -135,35 +140,28 @@ class Bench:
     # -- whom to ask -----------------------------------------------------------------------------------
     def next(
         self, count: int, news: Mapping[str, tuple[int, int]], able: Callable[[Agent], bool]
-    ) -> list[tuple[Agent, str]]:
-        """The best ``count`` agents to ask, each with the shelf whose news it is asked for ('': it is fresh).
+    ) -> list[Agent]:
+        """The best ``count`` agents to ask: fresh ones, and told ones for what is new on their shelves.
 
         ``news``: shelf -> how many agents may be asked for it, and the tick of its latest arrival.
         """
-        found: dict[str, tuple[Agent, str]] = {}
-        sources = [self._candidates(self._fresh, "", 0, able)]
+        fresh = (self._seats[key[-1]] for key in self._fresh)
+        sources: list[Iterator[Seat]] = [(seat for seat in fresh if able(seat.agent))]
         sources += [islice(self._readers(shelf, tick, able), most) for shelf, (most, tick) in news.items()]
-        for _, agent, shelf in merge(*sources, key=lambda candidate: candidate[0]):
+        found: dict[str, Agent] = {}
+        for seat in merge(*sources, key=lambda seat: seat.key):
             if len(found) == count:
                 break
-            found.setdefault(agent.profile.id, (agent, shelf))
+            found[seat.agent.profile.id] = seat.agent
         return list(found.values())
 
-    def _readers(
-        self, shelf: str, tick: int, able: Callable[[Agent], bool]
-    ) -> Iterator[tuple[Key, Agent, str]]:
+    def _readers(self, shelf: str, tick: int, able: Callable[[Agent], bool]) -> Iterator[Seat]:
+        """Told agents that read the shelf and were told before something new came."""
         if shelf not in self._told:
             told = (seat for seat in self._seats.values() if seat.place is Place.TOLD)
             self._told[shelf] = SortedList(seat.key for seat in told if shelf in seat.anchors)
-        return self._candidates(self._told[shelf], shelf, tick, able)
-
-    def _candidates(
-        self, keys: SortedList, shelf: str, tick: int, able: Callable[[Agent], bool]
-    ) -> Iterator[tuple[Key, Agent, str]]:
-        for key in islice(keys, len(keys)):
-            seat = self._seats[key[-1]]
-            if (not shelf or seat.tick < tick) and able(seat.agent):
-                yield key, seat.agent, shelf
+        seats = (self._seats[key[-1]] for key in self._told[shelf])
+        return (seat for seat in seats if seat.tick < tick and able(seat.agent))
 
     # -- inside ----------------------------------------------------------------------------------------
     def _clear(self) -> None:

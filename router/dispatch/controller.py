@@ -11,6 +11,8 @@ import asyncio
 import logging
 import math
 import operator
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from router.dispatch.forecasts import Forecasts
@@ -126,9 +128,9 @@ class Controller:
     def hint(self, hint: Hint) -> None:
         """Take note of a hint of this site and wake the loop if it may matter."""
         if hint.kind == "work":
-            self.matcher.work_arrived(hint.anchor, hint.at_ms)
+            self.matcher.work_arrived(hint.anchor, hint.at_ms, hint.count)
         elif hint.kind == "idle" and hint.about:
-            self.matcher.agent_idle(hint.about, hint.at_ms, hint.nothing)
+            self.matcher.agent_idle(hint.about, hint.at_ms, hint.queued)
             self._room += 1
         elif hint.kind == "busy":
             self.matcher.agent_busy(hint.agent)
@@ -136,6 +138,11 @@ class Controller:
         else:
             self._take_note(hint)
         self._wake.set()
+
+    def work_coming(self, anchors: Mapping[str, int]) -> AbstractContextManager[None]:
+        """Within this, tasks are on their way to these shelves: the loop may claim them at once."""
+        self._wake.set()
+        return self.matcher.work_coming(anchors)
 
     def _take_note(self, hint: Hint) -> None:
         """What changes more than the matching: look again."""

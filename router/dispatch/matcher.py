@@ -8,7 +8,9 @@ there are tasks; or when a slow poll comes round (a lost hint heals).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from router.dispatch.agents import walk
@@ -68,24 +70,51 @@ class Matcher:
         self._tick = 0
         self._news: dict[str, tuple[int, int]] = {}
         """Shelf -> tasks that reached it and for which nobody was found yet, and the tick of the latest."""
+        self._queued = 0
+        """Tasks that the site has queued, as far as was told: no more agents are asked at once."""
+        self._coming: list[Counter[str]] = []
         self._latest_ms: dict[str, int] = {}
         """Shelf -> when work reached it last, by the store's clock."""
         self._moved: dict[str, Agent | None] | None = None
         """What hints say of agents while the index is being read."""
 
     # -- hints -----------------------------------------------------------------------------------------
-    def work_arrived(self, anchor: str, at_ms: int = 0) -> None:
-        """A task was placed on a shelf: only agents with this anchor are worth asking. ('': on any.)"""
+    def work_arrived(self, anchor: str, at_ms: int = 0, count: int = 1) -> None:
+        """Tasks were placed on a shelf: only agents with this anchor are worth asking. ('': on any.)"""
         if not anchor:
             return self.forget()
-        self._tick += 1
-        waiting, _ = self._news.get(anchor, (0, 0))
-        self._news[anchor] = (waiting + 1, self._tick)
         self._latest_ms[anchor] = max(at_ms, self._latest_ms.get(anchor, 0))
+        for coming in self._coming:
+            known = min(count, coming[anchor])
+            coming[anchor] -= known
+            count -= known
+        self._note_news(anchor, count)
 
-    def agent_idle(self, agent: Agent, at_ms: int = 0, nothing: bool = False) -> None:
-        """The agent may be asked. ``nothing``: at ``at_ms`` no task at all was queued."""
-        known = nothing and not self._arrived_since(agent, at_ms)
+    @contextmanager
+    def work_coming(self, anchors: Mapping[str, int]) -> Iterator[None]:
+        """Within this, tasks are on their way to these shelves, on the same connection: claims may follow them at once.
+
+        What is told of them when they arrive is no news then.
+        """
+        coming = Counter(anchors)
+        for anchor, count in anchors.items():
+            self._note_news(anchor, count)
+        self._coming.append(coming)
+        try:
+            yield
+        finally:
+            self._coming = [each for each in self._coming if each is not coming]
+
+    def _note_news(self, anchor: str, count: int) -> None:
+        if count > 0:
+            self._tick += 1
+            self._queued += count
+            waiting, _ = self._news.get(anchor, (0, 0))
+            self._news[anchor] = (waiting + count, self._tick)
+
+    def agent_idle(self, agent: Agent, at_ms: int = 0, queued: int | None = None) -> None:
+        """The agent may be asked. ``queued``: tasks that the site had queued at ``at_ms``."""
+        known = queued == 0 and not self._arrived_since(agent, at_ms)
         self._bench.sit_down(agent, self._tick if known else -1)
         if self._moved is not None:
             self._moved[agent.profile.id] = agent
@@ -140,11 +169,11 @@ class Matcher:
         """Claim for the agents in order, a few at a time, until the room is used or the group is refused."""
         room, told_all, began = rules.room, True, self._tick
         while room > 0:
-            batch = self._next_batch(min(room, _AT_ONCE), rules)
+            batch = self._next_batch(min(room, _AT_ONCE, max(1, self._queued)), rules)
             if not batch:
                 break
             tick = self._tick
-            claims = await self._lane.all(*(self._claim(agent, rules.why) for agent, _ in batch))
+            claims = await self._lane.all(*(self._claim(agent, rules.why) for agent in batch))
             won = sum(1 for claim in claims if claim.task)
             room -= won
             self.handed += won
@@ -156,18 +185,21 @@ class Matcher:
         if room > 0 and told_all and self._tick == began:
             self._news.clear()
 
-    def _next_batch(self, size: int, rules: PassRules) -> list[tuple[Agent, str]]:
-        """The next agents to ask, each with the shelf whose news it is asked for."""
+    def _next_batch(self, size: int, rules: PassRules) -> list[Agent]:
+        """The next agents to ask."""
         leaving_ms = self._clock.now_ms() + rules.task_ms
         return self._bench.next(size, self._news, lambda agent: not 0 < agent.leave_ms < leaving_ms)
 
     async def _claim(self, agent: Agent, why: str) -> Claim:
         return await walk(self._store, self._site, agent.profile.id, ClaimMode.OFFER, self._actor, why)
 
-    def _note(self, batch: Sequence[tuple[Agent, str]], claims: Sequence[Claim], tick: int) -> None:
-        for (agent, shelf), claim in zip(batch, claims, strict=True):
+    def _note(self, batch: Sequence[Agent], claims: Sequence[Claim], tick: int) -> None:
+        self._queued = next((claim.queued for claim in reversed(claims) if claim.queued is not None), 0)
+        if self._queued == 0 and any(claim.reason is NoTask.NO_TASK for claim in claims):
+            self._bench.nothing_for_fresh(tick)
+        for agent, claim in zip(batch, claims, strict=True):
             if claim.task:
-                self._found_for(shelf)
+                self._found_for(claim.anchor)
                 if agent.profile.capacity == 1:  # others are asked again: they may have room for more
                     self._bench.took(agent)
             elif claim.reason is NoTask.NO_TASK:

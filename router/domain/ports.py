@@ -87,11 +87,16 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a claim gave: a task, or why none (``reason``); ``cursor`` continues a walk that said MORE."""
+    """What a claim gave: a task and the shelf (``anchor``) that it lay on, or why none (``reason``).
+
+    ``cursor`` continues a walk that said MORE. ``queued``: tasks that the site has queued after it, where it is told.
+    """
 
     task: Task | None
     reason: NoTask | None = None
     cursor: str = ""
+    anchor: str = ""
+    queued: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +159,8 @@ class Hint:
 
     ``idle``: the agent came into the idle index or changed in it, ``about`` is the agent then (without its display
     name); without an agent many did, and the index is to be read. ``busy``: it left the index otherwise than by an
-    offer. ``at_ms``: when, by the store's clock. ``nothing``: no task at all was queued then.
+    offer. ``at_ms``: when, by the store's clock. ``queued``: tasks that the site had queued then (None: not
+    told). ``count``: how many tasks reached the shelf (``work``).
     """
 
     kind: str
@@ -169,7 +175,8 @@ class Hint:
     notice_ms: int = 0
     about: Agent | None = None
     at_ms: int = 0
-    nothing: bool = False
+    queued: int | None = None
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

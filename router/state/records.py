@@ -536,5 +536,6 @@ def hint_from(message: Mapping[str, Any], answer: Task | None = None) -> Hint:
         notice_ms=get("nm", 0),
         about=agent_from(agent, about, b"") if about else None,
         at_ms=get("at", 0),
-        nothing=bool(get("no")),
+        queued=get("q"),
+        count=get("n", 1),
     )

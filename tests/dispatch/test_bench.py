@@ -31,7 +31,7 @@ class Floor:
             return True
 
         shelves = {CLAIMS if name == "claims" else name: value for name, value in news.items()}
-        return [agent.profile.id for agent, _ in self.bench.next(count, shelves, able)]
+        return [agent.profile.id for agent in self.bench.next(count, shelves, able)]
 
     def tell_all(self, *agents: Agent, tick: int = 1) -> None:
         """They sit down and are told that there is nothing."""

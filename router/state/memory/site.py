@@ -80,6 +80,8 @@ class Site:
 
         self.queues: dict[str, Record] = {}
         self.qrefs: dict[str, int] = {}
+        self.queued = 0
+        """Tasks in all lines."""
         self.lines: dict[str, SortedList] = {}
         """Queue id -> its tasks as (origin, task id)."""
         self.headof: dict[str, tuple[str, str, int]] = {}
@@ -205,12 +207,14 @@ class Site:
         if line is None:
             line = self.lines[qid] = SortedList()
         line.add((origin, task))
+        self.queued += 1
         self.refresh_head(qid)
 
     def leave_line(self, qid: str, origin: int, task: str) -> None:
         """Take a task out of its queue."""
         line = self.lines[qid]
         line.remove((origin, task))
+        self.queued -= 1
         if not line:
             del self.lines[qid]
         self.refresh_head(qid)

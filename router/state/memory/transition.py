@@ -6,7 +6,7 @@ The functions of the neighbouring modules first check everything (and raise), th
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -68,7 +68,7 @@ class Transition:
         self._tasks: dict[str, None] = {}
         self._agents: dict[str, None] = {}
         self._hints: list[tuple[str, Record, str]] = []
-        self._work: dict[str, None] = {}
+        self._work: Counter[str] = Counter()
         self._late: list[Record] = []
         self.offering = False
         """Whether a leader takes agents out of the idle index: then nobody else need hear of it."""
@@ -161,7 +161,7 @@ class Transition:
 
     def work(self, anchor: str) -> None:
         """A task waits at this anchor now."""
-        self._work[anchor] = None
+        self._work[anchor] += 1
 
     def stand(self, agent: str, record: Record) -> None:
         """Let a command stand for the agent, in place of an older one, and tell the ACD link."""
@@ -231,8 +231,8 @@ class Transition:
         assert self._send is not None
         for worker, message, task in self._hints:
             self._send(worker, self._hint(message, task))
-        for anchor in self._work:
-            self._send("", Hint("work", self.site.name, anchor=anchor, at_ms=self.now))
+        for anchor, count in self._work.items():
+            self._send("", Hint("work", self.site.name, anchor=anchor, at_ms=self.now, count=count))
         if len(moved) > records.MOST_MOVED:
             self._send("", Hint("idle", self.site.name))
         else:
@@ -248,10 +248,9 @@ class Transition:
         if before.idle and (before.group != after.group or not (after.idle or self.offering)):
             self._send("", Hint("busy", site.name, agent, before.group))
         if after.idle:
-            about, nothing = site.agent_value(agent), not site.headof
+            about, queued = site.agent_value(agent), site.queued
             self._send(
-                "",
-                Hint("idle", site.name, agent, after.group, about=about, at_ms=self.now, nothing=nothing),
+                "", Hint("idle", site.name, agent, after.group, about=about, at_ms=self.now, queued=queued)
             )
 
     def _hint(self, message: Record, task: str) -> Hint:

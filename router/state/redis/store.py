@@ -130,8 +130,8 @@ class RedisStore(Looks):
         )
         checked(reply, f"task {task}")
         if reply["o"] == "NONE":
-            return Claim(None, NoTask(reply["r"]), reply.get("cursor", ""))
-        return Claim(_task(reply))
+            return Claim(None, NoTask(reply["r"]), reply.get("cursor", ""), queued=reply.get("qd"))
+        return Claim(_task(reply), anchor=reply.get("an", ""), queued=reply.get("qd"))
 
     async def accept(self, site: str, task: str, agent: str, fence: int, now_ms: int | None = None) -> Change:
         """OFFERED -> ACTIVE. A repeated accept with the live fence answers the same."""

@@ -217,13 +217,13 @@ async def test_who_may_be_asked_is_told_with_all_that_a_leader_needs(stage: Stag
     hint = await mailbox.until("idle", lambda hint: hint.agent == "ann")
     assert hint.about is not None
     assert hint.about.profile.skills == agent.profile.skills
-    assert (hint.about.idle_since_ms, hint.at_ms, hint.nothing) == (agent.idle_since_ms, stage.now, True)
+    assert (hint.about.idle_since_ms, hint.at_ms, hint.queued) == (agent.idle_since_ms, stage.now, 0)
 
 
-async def test_an_idle_hint_says_so_when_something_is_queued(stage: Stage, mailbox: Mailbox) -> None:
+async def test_an_idle_hint_tells_how_much_is_queued(stage: Stage, mailbox: Mailbox) -> None:
     await stage.add()
     await stage.agent()
-    assert not (await mailbox.until("idle", lambda hint: hint.agent == "ann")).nothing
+    assert (await mailbox.until("idle", lambda hint: hint.agent == "ann")).queued == 1
 
 
 async def test_leaving_the_idle_index_is_told_unless_an_offer_did_it(stage: Stage, mailbox: Mailbox) -> None:

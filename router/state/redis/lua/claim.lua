@@ -1,8 +1,9 @@
 -- claim: QUEUED -> OFFERED (or ACTIVE for a pull or an agent that accepts everything).
 -- KEYS: @task feeds paused
 -- ARGS: agent, mode = OFFER | LEASE, task = a named task or nil, cursor, actor, why, once (or nil)
--- RETURNS: OK with the task; NONE with r = why none (a NoTask word) and cursor; NOT_FOUND for a named task
+-- RETURNS: OK with the task and an = the shelf it was on; NONE with r = why none (a NoTask word) and cursor; NOT_FOUND for a named task
 -- Prevents: a task handed to two agents, to one that is not available, or past the gate (invariants 1 to 6).
+-- Both tell qd = tasks that the site has queued still.
 -- Cost: the agent's anchors and at most 64 looks, whatever the number of queues, tasks and agents.
 
 local LOOKS, CHUNK = 64, 16
@@ -30,8 +31,12 @@ local function paused(qid, queue)
 end
 
 local function won(id)
-  hand_over(id, get_task(id), agent_id, a, gate, A.mode)
-  return done(id)
+  local t = get_task(id)
+  local anchor = queue_def(t.q).an
+  hand_over(id, t, agent_id, a, gate, A.mode)
+  local reply = done(id)
+  reply.an, reply.qd = anchor, queued()
+  return reply
 end
 
 local function named(id)
@@ -205,4 +210,4 @@ local id = walk_heads()
 if not id and not more then id = walk_deferred() end
 if id then return won(id) end
 if more then return {o = 'NONE', r = 'MORE', cursor = cursor()} end
-return {o = 'NONE', r = skipped and 'RESERVE_HELD' or 'NO_TASK'}
+return {o = 'NONE', r = skipped and 'RESERVE_HELD' or 'NO_TASK', qd = queued()}

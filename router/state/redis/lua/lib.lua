@@ -480,29 +480,31 @@ local function commit_arrows()
   for _, id in ipairs(order) do commit_history(id, history[id]) end
 end
 
--- Who matches hears of each agent that came into the idle index, or changed in it, with its record and whether nothing
--- at all was queued then; and of each that left it, unless a leader took it out.
+local function queued()
+  return redis.call('ZCARD', K.queue)
+end
+
+-- Who matches hears of each agent that came into the idle index, or changed in it, with its record and how many tasks
+-- the site had queued then; and of each that left it, unless a leader took it out.
 local function tell_moved(id)
   local a, was, is = U.agent[id], U.agent_was[id], U.agent_is[id]
   if was.member and (was.gr ~= is.gr or not is.member and A.mode ~= 'OFFER') then
     publish(nil, {k = 'busy', ag = id, gr = was.gr})
   end
   if is.member then
-    local nothing = K.heads and redis.call('ZCARD', K.heads) == 0 or nil
-    publish(nil, {k = 'idle', ag = id, gr = is.gr, a = a, at = NOW, no = nothing})
+    publish(nil, {k = 'idle', ag = id, gr = is.gr, a = a, at = NOW, q = queued()})
   end
 end
 
 local function commit_hints()
   for _, hint in ipairs(U.hints) do publish(hint.worker, hint.message) end
-  local told = {}
+  local placed, order = {}, {}
   for _, qid in ipairs(U.work) do
     local anchor = queue_def(qid).an
-    if not told[anchor] then
-      told[anchor] = true
-      publish(nil, {k = 'work', an = anchor, at = NOW})
-    end
+    if not placed[anchor] then order[#order + 1] = anchor end
+    bump(placed, anchor, 1)
   end
+  for _, anchor in ipairs(order) do publish(nil, {k = 'work', an = anchor, at = NOW, n = placed[anchor]}) end
   if #U.moved <= MOST_MOVED then
     for _, id in ipairs(U.moved) do tell_moved(id) end
   else

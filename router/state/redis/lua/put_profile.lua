@@ -1,5 +1,5 @@
 -- put_profile: an agent's profile is created or replaced; its live state stays.
--- KEYS: agents profiles groups idle busy meta heads
+-- KEYS: agents profiles groups idle busy meta queue
 -- ARGS: agent, set = profile fields (empty ones erase), blob = the rest of the profile, etag (0 create, n replace, nil any)
 -- RETURNS: OK with a, pf; ALREADY_EXISTS, NOT_FOUND, ETAG_MISMATCH, WRONG_STATE (HOLDS_TASKS)
 -- Prevents: a lost update, and an agent that leaves a group's counters or exceeds its capacity with tasks in hand.

@@ -1,5 +1,5 @@
 -- set_draining: a supervisor lets an agent finish and receive nothing more.
--- KEYS: agents profiles groups idle busy heads
+-- KEYS: agents profiles groups idle busy queue
 -- ARGS: agent, draining, reason
 -- RETURNS: OK with a, pf; NOT_FOUND
 -- Prevents: a draining agent standing in the idle index.

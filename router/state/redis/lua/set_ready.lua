@@ -1,5 +1,5 @@
 -- set_ready: the desktop says whether its agent wants tasks.
--- KEYS: agents profiles groups idle busy heads
+-- KEYS: agents profiles groups idle busy queue
 -- ARGS: agent, session, ready
 -- RETURNS: OK with a, pf; NOT_FOUND, WRONG_STATE (SESSION_REPLACED)
 -- Prevents: a replaced session speaking for the agent.
