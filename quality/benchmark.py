@@ -61,12 +61,12 @@ class Options:
         asked += f" --days {self.days}" if part == "days" and self.days else ""
         asked += f" --case-days {self.case_days}" if part == "robustness" else ""
         prints = " and ".join(f"{fingerprint(name)} ({name})" for name in code)
-        return f"`python -m quality {asked}`: {days}, seed {SEED}, code {prints}"
+        return f"`python -m quality {asked}` ({days}, seed {SEED}, code {prints})"
 
     @property
     def source(self) -> str:
         """The call volumes, in words."""
-        return "real volumes" if self.volumes else "the committed days"
+        return "real volumes" if self.volumes else "the committed volumes"
 
 
 class Benchmark:
@@ -162,7 +162,7 @@ class Benchmark:
         count, runner = self._options.case_days, self._at("days from tight to slack")
         wanted = cases(self._untuned_days(), self._options.cache, lambda days: spanning(runner, days, count))
         table = report.robustness_table(play_cases(self._at("robustness"), wanted))
-        days = f"{count} of the untuned days of {self._options.source} a case"
+        days = f"{count} a case of the untuned days, {self._options.source}"
         return report.signed(table, self._options.made("robustness", days, "play", "bound"))
 
     # -- what is known of several parts ----------------------------------------------------------------
@@ -203,9 +203,9 @@ class Benchmark:
         return self._options.made("exact", "no volumes", "exact", "play")
 
     def _untuned_made(self) -> str:
-        days = f"{len(self._untuned_days())} days of {self._options.source}"
+        days = f"days: {len(self._untuned_days())}, {self._options.source}"
         return self._options.made("untuned", days, "play", "bound")
 
     def _set_made(self, of: DaySet) -> str:
         source = "synthetic volumes" if of.id == "synthetic" else self._options.source
-        return self._options.made("days", f"{len(of.days)} days of {source}", "play", "bound")
+        return self._options.made("days", f"days: {len(of.days)}, {source}", "play", "bound")

@@ -62,7 +62,7 @@ def test_a_part_rewrites_its_own_table_and_the_goals_that_rest_on_it(cache, tmp_
     before, after = run(cache, tmp_path, "--parts", "untuned")
     assert changed(before, after) == {"untuned", "targets"}
     assert (
-        "Made by `python -m quality --parts untuned`: 1 days of the committed days, seed 7"
+        "Made by `python -m quality --parts untuned` (days: 1, the committed volumes, seed 7"
         in after["untuned"]
     )
     told = goals(after["targets"])
@@ -113,7 +113,7 @@ def test_robustness_touches_no_goal(cache, tmp_path, monkeypatch):
     monkeypatch.setattr("quality.benchmark.cases", lambda days, folder, pick: [])
     before, after = run(cache, tmp_path, "--parts", "robustness", "--case-days", "3")
     assert changed(before, after) == {"robustness"}
-    assert "--case-days 3`: 3 of the untuned days" in after["robustness"]
+    assert "--case-days 3` (3 a case of the untuned days" in after["robustness"]
 
 
 def test_the_plan_counts_the_jobs_of_each_part_and_plays_nothing(cache, tmp_path, capsys):
