@@ -29,7 +29,7 @@ test: $(VENV)/.stamp-dev ## every test, on the real store (PYTEST_ARGS="-k fence
 figures: $(VENV)/.stamp-dev ## latency beside a bare gRPC echo, two minutes (docs/benchmarks/first.md)
 	@$(PY) -m loadtests.first_figures
 
-quality: $(VENV)/.stamp-quality ## the blending laws against theory and real days (QUALITY_ARGS="--days 6"; docs/quality)
+quality: $(VENV)/.stamp-quality ## the blending laws against theory and real days (QUALITY_ARGS="--days 8"; docs/quality)
 	@$(PY) -m quality $(QUALITY_ARGS)
 
 lint: $(VENV)/.stamp-dev $(BUF) ## ruff, mypy, layers, buf lint and breaking, stubs up to date

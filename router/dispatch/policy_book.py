@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from router.dispatch.caller import Caller
+from router.dispatch.policy_trials import PolicyTrials, Way
 from router.domain.errors import READ_AGAIN, AlreadyExists, EtagMismatch, InvalidInput, NotFound, WrongState
 from router.domain.ports import Clock, Store
 from router.policies.blending import PolicyDocument, PolicyError
@@ -138,6 +139,7 @@ class PolicyBook:
     """The policies of every site that this process serves."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
+        self.trials = PolicyTrials(store, clock)
         self._store = store
         self._clock = clock
         self._cache: dict[tuple[str, str], _Read] = {}
@@ -191,6 +193,14 @@ class PolicyBook:
         except NotFound:
             return PolicyRecord(group)
         return _from_text(group, document.etag, document.body)
+
+    async def tried(self, site: str, group: str, version: int, way: Way) -> None:
+        """Remember that a version was tried just now; one that is kept no more is left out."""
+        try:
+            text = (await self.get(site, group)).text_of(version)
+        except NotFound:
+            return
+        await self.trials.note(site, group, text, way)
 
     async def put(
         self,

@@ -12,6 +12,7 @@ from router.dispatch.comparison import Comparison
 from router.dispatch.explain import Explain, Explanation
 from router.dispatch.figures import Figures, SiteFigures
 from router.dispatch.policy_book import PolicyBook, PolicyRecord, problems
+from router.dispatch.policy_trials import Trials
 from router.dispatch.tasks import Tasks
 from router.domain.errors import READ_AGAIN, EtagMismatch, InvalidInput, NotFound, RouterError, WrongState
 from router.domain.model import (
@@ -79,6 +80,10 @@ class Supervision:
     async def get_policy(self, caller: Caller, group: str) -> PolicyRecord:
         """A group's policy with all its versions."""
         return await self._book.get(caller.site, group)
+
+    async def policy_trials(self, caller: Caller, group: str) -> Trials:
+        """Which documents of a group's policy were tried, and when."""
+        return await self._book.trials.get(caller.site, group)
 
     async def validate_policy(self, caller: Caller, text: str) -> list[tuple[str, str]]:
         """What is wrong with a document; nothing is stored."""
