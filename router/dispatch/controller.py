@@ -126,7 +126,10 @@ class Controller:
 
     # -- hints -----------------------------------------------------------------------------------------
     def hint(self, hint: Hint) -> None:
-        """Take note of a hint of this site and wake the loop if it may matter."""
+        """Take note of a hint of this site and wake the loop if it may matter. Who does not lead has nothing to note:
+        a new leader reads everything."""
+        if not self.leads:
+            return
         if hint.kind == "work":
             self.matcher.work_arrived(hint.anchor, hint.at_ms, hint.count)
         elif hint.kind == "idle" and hint.about:
@@ -221,11 +224,13 @@ class Controller:
         now = self._clock.monotonic()
         if self._leads_until - now > self._lease_ms / 1000 - self._renew_s:
             return True
+        led = self.leads
         term = await self._store.lead(self._site, self._group, self._worker, self._lease_ms)
         if term != self._term:
             self._term = term
             self._reset()
-            self.matcher.forget()
+        if not led:
+            self.matcher.forget()  # what hints told meanwhile was not noted
         self._leads_until = now + self._lease_ms / 1000 if term else 0.0
         return bool(term)
 
