@@ -1,14 +1,12 @@
 """The desktop's stream: its messages in, answered one after the other; offers, recalls and changes out.
 
-All that goes out passes one outbox and is numbered where it leaves it, so a stream has one writer and no gap.
+All that goes out is numbered when its turn has come, so there is no gap.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from router.dispatch.agents import MAX_PARKED
@@ -25,13 +23,14 @@ from router.rpc.convert.tasks import SUMMARY, lease_out, offer_out, parked_out, 
 from router.rpc.convert.times import duration, timestamp
 from router.rpc.errors import DeadlineExceeded, StreamReplaced, item_status
 from router.rpc.holding import Holding
-from router.rpc.streams import Drain, Outbox, merged
+from router.rpc.streams import Drain, Stream
 from router.rpc.validate import MAX_CHECKPOINT, MAX_REASON, MAX_RESULT, MAX_TEXT, Check
 from router.v1 import agents_pb2 as pb
 
 SILENT_INTERVALS = 3
 """Heartbeat intervals without a message after which a desktop counts as gone."""
 
+SessionStream = Stream[pb.SessionRequest, pb.SessionResponse]
 _Result = pb.SessionResponse.Result
 _Answer = Callable[[Any], Awaitable[_Result]]
 
@@ -42,13 +41,21 @@ class Desk:
     """One desktop's stream while it lasts."""
 
     def __init__(
-        self, router: Router, who: Caller, session: Session, drain: Drain, heartbeat_s: float
+        self,
+        router: Router,
+        who: Caller,
+        session: Session,
+        stream: SessionStream,
+        drain: Drain,
+        heartbeat_s: float,
     ) -> None:
         self._router = router
         self._who = who
         self._session = session
+        self._stream = stream
         self._drain = drain
         self._heartbeat_s = heartbeat_s
+        self._revision = 0
         self._holding = Holding(router, who)
         self._answers: Mapping[str, _Answer] = {
             "ready": self._ready,
@@ -63,35 +70,30 @@ class Desk:
             "heartbeat": self._heartbeat,
         }
 
-    async def messages(
-        self, requests: AsyncIterator[pb.SessionRequest]
-    ) -> AsyncGenerator[pb.SessionResponse, None]:
-        """All that the desktop is told, the snapshot first."""
+    async def serve(self) -> None:
+        """Tell all that the desktop is told, the snapshot first, until it has nothing more to say."""
+        self._stream.on_leaving = self._number
+        await self._stream.write(pb.SessionResponse(snapshot=self._snapshot(self._session.snapshot)))
+        self._stream.beside(self._forward)
+        async for request in self._stream:
+            await self._handle(request)
 
-        async def read(outbox: Outbox[pb.SessionResponse]) -> None:
-            while (request := await next_within(requests, self._heartbeat_s * SILENT_INTERVALS)) is not None:
-                await self._handle(request, outbox)
-
-        revision = 1
-        yield pb.SessionResponse(revision=revision, snapshot=self._snapshot(self._session.snapshot))
-        async with aclosing(merged(read, self._forward)) as responses:
-            async for response in responses:
-                revision += 1
-                response.revision = revision
-                yield response
+    def _number(self, response: pb.SessionResponse) -> None:
+        self._revision += 1
+        response.revision = self._revision
 
     # -- in --------------------------------------------------------------------------------------------
-    async def _handle(self, request: pb.SessionRequest, outbox: Outbox[pb.SessionResponse]) -> None:
+    async def _handle(self, request: pb.SessionRequest) -> None:
         kind = request.WhichOneof("message") or ""
         result = await self._answered(kind, request)
         if request.correlation_id:
             result.correlation_id = request.correlation_id
-            await outbox.put(pb.SessionResponse(result=result))
+            await self._stream.write(pb.SessionResponse(result=result))
         elif result.HasField("status"):
             log.info("%s of %s refused: %s", kind, self._who.actor, result.status.reason)
         if kind == "heartbeat":
             beat = pb.SessionResponse.Heartbeat(server_time=timestamp(self._router.clock.now_ms()))
-            await outbox.put(pb.SessionResponse(heartbeat=beat))
+            await self._stream.write(pb.SessionResponse(heartbeat=beat))
 
     async def _answered(self, kind: str, request: pb.SessionRequest) -> _Result:
         try:
@@ -150,11 +152,11 @@ class Desk:
         return _Result()
 
     # -- out -------------------------------------------------------------------------------------------
-    async def _forward(self, outbox: Outbox[pb.SessionResponse]) -> None:
+    async def _forward(self) -> None:
         async for push in self._session:
             if push.kind == "replaced":
                 raise StreamReplaced("another desktop of this agent connected", "SESSION_REPLACED")
-            await outbox.put(await self._pushed(push))
+            await self._stream.write(await self._pushed(push))
 
     async def _pushed(self, push: Push) -> pb.SessionResponse:
         if push.kind == "draining":
@@ -216,20 +218,12 @@ class Desk:
         )
 
 
-async def next_within(requests: AsyncIterator[pb.SessionRequest], seconds: float) -> pb.SessionRequest | None:
-    """The next message, or None when the client has no more. Raises DeadlineExceeded after so much silence."""
-    try:
-        async with asyncio.timeout(seconds) as limit:
-            return await anext(requests, None)
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        raise DeadlineExceeded(f"no message for {seconds:g} s; send heartbeats", "SESSION_SILENT") from None
-
-
-async def hello_of(requests: AsyncIterator[pb.SessionRequest], heartbeat_s: float) -> pb.SessionRequest.Hello:
-    """The first message, which must be Hello."""
-    first = await next_within(requests, heartbeat_s * SILENT_INTERVALS)
+async def hello_of(stream: SessionStream, heartbeat_s: float) -> pb.SessionRequest.Hello:
+    """The first message, which must be Hello. From now on the desktop may not be silent for too long."""
+    seconds = heartbeat_s * SILENT_INTERVALS
+    silent = DeadlineExceeded(f"no message for {seconds:g} s; send heartbeats", "SESSION_SILENT")
+    stream.expect_every(seconds, silent)
+    first = await stream.read()
     if first is None or first.WhichOneof("message") != "hello":
         raise WrongState("a session begins with hello", "HELLO_EXPECTED")
     check = Check("", "hello.")

@@ -9,7 +9,9 @@ import grpc
 import pytest
 from google.protobuf import duration_pb2
 
+from router.app import build
 from router.v1 import agents_pb2, common_pb2, supervision_pb2, tasks_pb2
+from tests.rpc.conftest import World, settings
 from tests.rpc.refusals import refused
 
 Q = agents_pb2.SessionRequest
@@ -88,6 +90,16 @@ async def test_a_session_begins_with_hello(world):
     await stream.write(Q(heartbeat=Q.Heartbeat()))
     code, info, _ = await refused(stream.read())
     assert (code, info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "HELLO_EXPECTED")
+
+
+async def test_a_desktop_that_falls_silent_is_ended():
+    async with build(settings(heartbeat_s=0.1)) as app:
+        world = World(app)
+        await world.furnish()
+        stream, _ = await opened(world)
+        code, info, _ = await refused(asyncio.wait_for(stream.read(), 5))
+        assert (code, info.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "SESSION_SILENT")
+        await world.channel.close()
 
 
 async def test_an_agent_without_a_profile_is_not_found(world):
