@@ -84,6 +84,25 @@ async def test_a_refused_action_is_answered_and_the_session_goes_on(world):
     stream.cancel()
 
 
+async def test_an_action_without_a_correlation_id_is_done_and_not_answered(world, caplog):
+    await world.furnish()
+    stream, _ = await opened(world)
+    task = await world.submit()
+    offer = (await until(stream, "offer_made")).offer
+    accept = Q.Accept(task=task.name, fence=offer.fence)
+    await stream.write(Q(accept=accept))
+    with caplog.at_level("INFO", "router.rpc.session"):
+        await stream.write(Q(accept=Q.Accept(task=task.name, fence=offer.fence + 1)))
+        done = Q.Complete(task=task.name, fence=offer.fence)
+        await stream.write(Q(correlation_id="1", complete=done))
+        result = await until(stream, "result")
+    assert (result.correlation_id, result.task.state) == ("1", common_pb2.TASK_STATE_COMPLETED)
+    assert "accept of agent:alice refused: SUPERSEDED" in caplog.text
+    await stream.write(Q(correlation_id="x" * 200, heartbeat=Q.Heartbeat()))
+    assert (await until(stream, "result")).status.field == "correlation_id"
+    stream.cancel()
+
+
 async def test_a_session_begins_with_hello(world):
     await world.furnish()
     stream = world.session()
