@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import AsyncExitStack, aclosing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from router.dispatch.caller import Caller
@@ -16,12 +15,12 @@ from router.rpc.auth import caller
 from router.rpc.convert import telephony as convert
 from router.rpc.convert.times import timestamp
 from router.rpc.errors import StreamReplaced
-from router.rpc.streams import Drain, Outbox, merged
+from router.rpc.streams import Drain, Stream
 from router.rpc.validate import MAX_REASON, Check
 from router.v1 import telephony_pb2 as pb
 from router.v1 import telephony_pb2_grpc
 
-_Outbox = Outbox[pb.ReportResponse]
+_ReportStream = Stream[pb.ReportRequest, pb.ReportResponse]
 _COMMANDS_KEPT = 4096
 
 
@@ -32,37 +31,29 @@ class TelephonyService(telephony_pb2_grpc.TelephonyServiceServicer):
         self._router = router
         self._telephony = router.telephony
         self._drain = drain
-        self._open: dict[tuple[str, str], asyncio.Event] = {}
+        self._open: dict[tuple[str, str], _ReportStream] = {}
 
-    async def Report(  # noqa: N802
-        self, request_iterator: Any, context: Any
-    ) -> AsyncIterator[pb.ReportResponse]:
-        """An ACD's stream: acknowledgements and commands out, one writer."""
+    async def Report(self, requests: Any, stream: _ReportStream) -> None:  # type: ignore[override]  # noqa: N802
+        """An ACD's stream: acknowledgements and commands out."""
         who = caller()
-        first = await anext(request_iterator, None)
+        first = await stream.read()
         if first is None:
             return
         source = first.source or who.id
-        feed = _FeedStream(self._router, who, source, self._drain)
-        async with AsyncExitStack() as stack:
-            replaced = stack.enter_context(self._replacing(who.site, source))
-            link = await stack.enter_async_context(self._telephony.open_link(who, source))
-            messages = feed.messages(first, request_iterator, link, replaced)
-            async for message in await stack.enter_async_context(aclosing(messages)):
-                yield message
+        with self._replacing((who.site, source), stream):
+            async with self._telephony.open_link(who, source) as link:
+                await _Feed(self._router, who, source, stream, self._drain).serve(first, link)
 
     @contextmanager
-    def _replacing(self, site: str, source: str) -> Iterator[asyncio.Event]:
-        """End the older stream of the source; the event says that a newer one has ended this one."""
-        key = (site, source)
-        replaced = asyncio.Event()
+    def _replacing(self, key: tuple[str, str], stream: _ReportStream) -> Iterator[None]:
+        """End the older stream of the site and source."""
         if earlier := self._open.get(key):
-            earlier.set()
-        self._open[key] = replaced
+            earlier.end(StreamReplaced("a newer stream of this source took over", "FEED_REPLACED"))
+        self._open[key] = stream
         try:
-            yield replaced
+            yield
         finally:
-            if self._open.get(key) is replaced:
+            if self._open.get(key) is stream:
                 del self._open[key]
 
     async def GetFeedStatus(self, request: pb.GetFeedStatusRequest, context: Any) -> pb.FeedStatus:  # noqa: N802
@@ -92,51 +83,37 @@ def _source_of(status: FeedStatus) -> str:
     return status.feed.source
 
 
-class _FeedStream:
+class _Feed:
     """One ACD's stream while it lasts."""
 
-    def __init__(self, router: Router, who: Caller, source: str, drain: Drain) -> None:
+    def __init__(self, router: Router, who: Caller, source: str, stream: _ReportStream, drain: Drain) -> None:
         self._telephony = router.telephony
         self._now_ms = router.clock.now_ms
         self._who = who
         self._source = source
+        self._stream = stream
         self._drain = drain
         self._epoch = ""
         self._agents: dict[str, str] = {}
 
-    async def messages(
-        self,
-        first: pb.ReportRequest,
-        requests: AsyncIterator[pb.ReportRequest],
-        link: Link,
-        replaced: asyncio.Event,
-    ) -> AsyncGenerator[pb.ReportResponse, None]:
-        """All that the ACD is told."""
+    async def serve(self, first: pb.ReportRequest, link: Link) -> None:
+        """Take the reports in their order, one after the other: one that overtook another would make it a duplicate."""
+        self._stream.at_drain = self._tell_drain
+        self._stream.beside(lambda: self._command(link))
+        await self._handle(first)
+        async for request in self._stream:
+            await self._handle(request)
 
-        async def read(outbox: _Outbox) -> None:
-            await self._handle(first, outbox)
-            async for request in requests:
-                await self._handle(request, outbox)
+    async def _command(self, link: Link) -> None:
+        async for order in link:
+            self._remember(order.id, order.agent)
+            await self._stream.write(convert.command_out(order))
 
-        async def command(outbox: _Outbox) -> None:
-            async for order in link:
-                self._remember(order.id, order.agent)
-                await outbox.put(convert.command_out(order))
+    async def _tell_drain(self) -> None:
+        notice = pb.ReportResponse.Draining(deadline=timestamp(self._drain.deadline_ms))
+        await self._stream.write(pb.ReportResponse(draining=notice))
 
-        async def end(outbox: _Outbox) -> None:
-            await replaced.wait()
-            raise StreamReplaced("a newer stream of this source took over", "FEED_REPLACED")
-
-        async def drained(outbox: _Outbox) -> None:
-            await self._drain.begun.wait()
-            notice = pb.ReportResponse.Draining(deadline=timestamp(self._drain.deadline_ms))
-            await outbox.put(pb.ReportResponse(draining=notice))
-
-        async with aclosing(merged(read, command, end, drained)) as responses:
-            async for response in responses:
-                yield response
-
-    async def _handle(self, request: pb.ReportRequest, outbox: _Outbox) -> None:
+    async def _handle(self, request: pb.ReportRequest) -> None:
         if request.source and request.source != self._source:
             raise WrongState(
                 f"the stream is that of {self._source!r}; open another for {request.source!r}",
@@ -146,7 +123,7 @@ class _FeedStream:
         if request.WhichOneof("report") == "command_result":
             await self._result(request.command_result)
         else:
-            await outbox.put(await self._report(request))
+            await self._stream.write(await self._report(request))
 
     async def _report(self, request: pb.ReportRequest) -> pb.ReportResponse:
         """A report that is not valid is answered as such and changes nothing; the stream goes on."""
