@@ -62,10 +62,12 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-ignore]
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
         serve = self._stream(handler) if handler.response_streaming else self._unary(method, handler)
+        is_open = method.startswith(OPEN_SERVICES)
 
         async def guarded(request: Any, context: Any) -> Any:
             try:
-                self._admit(method, context)
+                if not is_open:
+                    self._admit(method, context)
                 return await serve(request, context)
             except grpc.aio.AbortError:
                 raise
@@ -109,13 +111,12 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-ignore]
         return serve
 
     def _admit(self, method: str, context: Any) -> None:
-        if method.startswith(OPEN_SERVICES):
-            return
         authorization = ""
         for key, value in context.invocation_metadata() or ():
             if key == "authorization":
                 authorization = value
-        identity = self._authenticator.identify(authorization, context.auth_context() or {})
+        certificate = {} if authorization else context.auth_context() or {}
+        identity = self._authenticator.identify(authorization, certificate)
         set_caller(identity.acting_in(method))
 
 
