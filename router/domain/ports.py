@@ -157,10 +157,11 @@ class Hint:
     ``busy`` ``gate`` ``report`` (to the group's leader and anyone who matches); ``command`` (to the worker with the
     ACD link); ``doc`` (a document changed). ``task`` is the task right after the transition where there is one.
 
-    ``idle``: the agent came into the idle index or changed in it, ``about`` is the agent then (without its display
-    name); without an agent many did, and the index is to be read. ``busy``: it left the index otherwise than by an
-    offer. ``at_ms``: when, by the store's clock. ``queued``: tasks that the site had queued then (None: not
-    told). ``count``: how many tasks reached the shelf (``work``).
+    ``agent``: its state, readiness or draining changed; ``about`` is the agent then, without one it is to be read.
+    ``idle``: the agent came into the idle index or changed in it; ``about`` is the agent then, without one many did and
+    the index is to be read. ``busy``: it left the index otherwise than by an offer. (``about`` lacks the display name.)
+    ``at_ms``: when, by the store's clock. ``queued``: tasks that the site had queued then (None: not told).
+    ``count``: how many tasks reached the shelf (``work``).
     """
 
     kind: str

@@ -69,7 +69,7 @@ local function enter(id, a, state, since)
   a.st, a.sm = state, since
   if state == 'AVAILABLE' and not a.on then a.is = since end
   if a.gr then groups[a.gr] = true end
-  tell_worker(id, a, {k = 'agent'})
+  tell_worker(id, a, {k = 'agent', a = a})
   interrupt(a)
   -- Taken out of the call distribution for a task that has gone meanwhile: put back at once.
   if state == 'RESERVED' and not a.on then release_agent(id, a, nil, {}) end
