@@ -171,15 +171,14 @@ class Stream(Generic[_Q, _R]):
             self._error = error
             self._limit.reschedule(0)
 
-    def beside(self, work: Work) -> asyncio.Task[None]:
+    def beside(self, work: Work) -> None:
         """Do something else for as long as the stream lasts; its error ends the stream, its own end does not."""
-        return self._start(partial(self._to_the_end, work))
+        self._start(partial(self._to_the_end, work))
 
-    def _start(self, work: Work) -> asyncio.Task[None]:
+    def _start(self, work: Work) -> None:
         task = asyncio.create_task(self._guarded(work))
         self._helpers.add(task)
         task.add_done_callback(self._helpers.discard)
-        return task
 
     async def _guarded(self, work: Work) -> None:
         try:

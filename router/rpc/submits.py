@@ -29,8 +29,10 @@ class Submits:
         self._waiting: list[pb.SubmitTasksRequest] = []
         self._storing = 0
         self._under_way = 0
-        self._latest: asyncio.Task[None] | None = None
         self._answered = asyncio.Event()
+        self._turn = asyncio.Event()
+        """Set when all batches so far are answered, and it is the turn of the next."""
+        self._turn.set()
 
     async def serve(self) -> None:
         """Until the client has no more and all is answered."""
@@ -54,20 +56,21 @@ class Submits:
             batch, self._waiting = self._waiting, []
             self._under_way += 1
             self._storing += 1
-            self._latest = self._stream.beside(partial(self._handle, batch, self._latest))
+            turn, self._turn = self._turn, asyncio.Event()
+            self._stream.beside(partial(self._handle, batch, turn, self._turn))
 
     async def _handle(
-        self, batch: Sequence[pb.SubmitTasksRequest], before: asyncio.Task[None] | None
+        self, batch: Sequence[pb.SubmitTasksRequest], turn: asyncio.Event, next_turn: asyncio.Event
     ) -> None:
         results = await self._store([item.request for item in batch])
         self._storing -= 1
         self._begin()
-        if before and not before.done():
-            await asyncio.wait([before])
+        await turn.wait()
         for item, result in zip(batch, results, strict=True):
             await self._stream.write(
                 pb.SubmitTasksResponse(correlation_id=item.correlation_id, result=result)
             )
+        next_turn.set()
         self._under_way -= 1
         self._begin()
         self._answered.set()
