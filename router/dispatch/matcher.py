@@ -22,7 +22,7 @@ from router.domain.routing import agent_anchors
 
 IDLE_LIMIT = 10_000
 """Idle agents that one group's leader knows."""
-_AT_ONCE = 16
+_AT_ONCE = 32
 """Claims under way at once: they share a pipeline."""
 POLL_S = 15.0
 """How often the idle index is read and everybody asked, in case that a hint was lost."""

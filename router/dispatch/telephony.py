@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from router.dispatch.caller import ACD, Caller
 from router.dispatch.recorder import OFF, Recorder
@@ -72,8 +73,30 @@ class Telephony:
         self._queues: dict[tuple[str, str], CallQueueReport] = {}
         self._links: dict[tuple[str, str], set[Link]] = {}
 
-    async def report(self, caller: Caller, batch: ReportBatch) -> ReportResult:
-        """Apply one message of the feed."""
+    async def report_all(self, caller: Caller, batches: Sequence[ReportBatch]) -> list[ReportResult]:
+        """Apply messages in their order. Changes that follow one another without a gap are one step of the store."""
+        if not _is_run(batches):
+            return [await self.report(caller, batch) for batch in batches]
+        whole = replace(
+            batches[-1],
+            agents=[agent for batch in batches for agent in batch.agents],
+            queues=list({queue.id: queue for batch in batches for queue in batch.queues}.values()),
+        )
+        result = await self.report(caller, whole, first=batches[0].sequence)
+        if result.outcome is not ReportOutcome.APPLIED:  # and nothing changed: what is old is told one by one
+            return [await self.report(caller, batch) for batch in batches]
+        unknown = set(result.unknown)
+        return [
+            replace(
+                result,
+                sequence=batch.sequence,
+                unknown=tuple(each.agent for each in batch.agents if each.agent in unknown),
+            )
+            for batch in batches
+        ]
+
+    async def report(self, caller: Caller, batch: ReportBatch, first: int = 0) -> ReportResult:
+        """Apply one message of the feed. ``first``: it stands for all from this number on."""
         if caller.role == ACD and batch.source != caller.id:
             raise PermissionDenied(
                 f"credentials of {caller.id!r} cannot report as {batch.source!r}", "SOURCE_MISMATCH"
@@ -82,7 +105,7 @@ class Telephony:
             queues = [await self._completed(caller.site, queue) for queue in batch.queues]
             batch = replace(batch, queues=queues)
         parts = [batch.agents[i : i + PART] for i in range(0, len(batch.agents), PART)] or [()]
-        result = await self._apply(caller.site, batch, parts[0], last=len(parts) == 1)
+        result = await self._apply(caller.site, batch, parts[0], last=len(parts) == 1, first=first)
         for i, part in enumerate(parts[1:], 2):
             if result.outcome is not ReportOutcome.APPLIED:
                 break
@@ -94,7 +117,7 @@ class Telephony:
         return result
 
     async def _apply(
-        self, site: str, batch: ReportBatch, agents: Sequence[AgentReport], last: bool
+        self, site: str, batch: ReportBatch, agents: Sequence[AgentReport], last: bool, first: int = 0
     ) -> ReportResult:
         return await self._store.report(
             site,
@@ -104,6 +127,7 @@ class Telephony:
             agents,
             snapshot=batch.snapshot,
             last=last,
+            first=first,
             call_queues={queue.id: queue.to_text() for queue in batch.queues} if last else None,
             recall_notice_ms=self._notice_ms(site),
         )
@@ -166,3 +190,14 @@ class Telephony:
             )
             for feed, standing in zip(feeds, commands, strict=True)
         ]
+
+
+def _is_run(batches: Sequence[ReportBatch]) -> bool:
+    """Whether these are changes that one step can apply: numbered without a gap, and few enough."""
+    return (
+        len(batches) > 1
+        and not any(batch.snapshot for batch in batches)
+        and len({batch.epoch for batch in batches}) == 1
+        and all(after.sequence == before.sequence + 1 for before, after in pairwise(batches))
+        and sum(len(batch.agents) for batch in batches) <= PART
+    )

@@ -455,6 +455,7 @@ class Store(Protocol):
         *,
         snapshot: bool,
         last: bool = True,
+        first: int = 0,
         call_queues: Mapping[str, str] | None = None,
         recall_notice_ms: int = 10_000,
         now_ms: int | None = None,
@@ -464,9 +465,10 @@ class Store(Protocol):
         Same epoch: a sequence number not above the last is DUPLICATE and changes nothing. A new epoch must begin
         with a snapshot (NEEDS_SNAPSHOT otherwise); an epoch that sorts before the current one is STALE. In a snapshot,
         agents of the source that are not named become OFFLINE. Parts of a long report are sent with ``last`` False but
-        for the last one and carry the same sequence number. Unknown agents are passed over and told. A new state counts
-        from its ``since_ms``, if that lies in the last 24 hours. A state that ends availability rescinds open offers;
-        a call state recalls interruptible leases with ``recall_notice_ms``.
+        for the last one and carry the same sequence number. With ``first`` the report stands for all the numbers from
+        there to ``sequence``, in their order; if one of them was seen it is DUPLICATE. Unknown agents are passed over
+        and told. A new state counts from its ``since_ms``, if that lies in the last 24 hours. A state that ends
+        availability rescinds open offers; a call state recalls interruptible leases with ``recall_notice_ms``.
         ``call_queues``: call queue id -> its figures as opaque text, kept with source and time.
         """
 

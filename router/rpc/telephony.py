@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,17 +10,18 @@ from router.dispatch.caller import Caller
 from router.dispatch.router import Router
 from router.dispatch.telephony import FeedStatus, Link
 from router.domain.errors import InvalidInput, NotFound, WrongState
+from router.domain.telephony import ReportBatch
 from router.rpc import names, paging
 from router.rpc.auth import caller
 from router.rpc.convert import telephony as convert
 from router.rpc.convert.times import timestamp
 from router.rpc.errors import StreamReplaced
-from router.rpc.streams import Drain, Stream
+from router.rpc.reports import Reports, ReportStream
+from router.rpc.streams import Drain
 from router.rpc.validate import MAX_REASON, Check
 from router.v1 import telephony_pb2 as pb
 from router.v1 import telephony_pb2_grpc
 
-_ReportStream = Stream[pb.ReportRequest, pb.ReportResponse]
 _COMMANDS_KEPT = 4096
 
 
@@ -31,9 +32,9 @@ class TelephonyService(telephony_pb2_grpc.TelephonyServiceServicer):
         self._router = router
         self._telephony = router.telephony
         self._drain = drain
-        self._open: dict[tuple[str, str], _ReportStream] = {}
+        self._open: dict[tuple[str, str], ReportStream] = {}
 
-    async def Report(self, requests: Any, stream: _ReportStream) -> None:  # type: ignore[override]  # noqa: N802
+    async def Report(self, requests: Any, stream: ReportStream) -> None:  # type: ignore[override]  # noqa: N802
         """An ACD's stream: acknowledgements and commands out."""
         who = caller()
         first = await stream.read()
@@ -45,7 +46,7 @@ class TelephonyService(telephony_pb2_grpc.TelephonyServiceServicer):
                 await _Feed(self._router, who, source, stream, self._drain).serve(first, link)
 
     @contextmanager
-    def _replacing(self, key: tuple[str, str], stream: _ReportStream) -> Iterator[None]:
+    def _replacing(self, key: tuple[str, str], stream: ReportStream) -> Iterator[None]:
         """End the older stream of the site and source."""
         if earlier := self._open.get(key):
             earlier.end(StreamReplaced("a newer stream of this source took over", "FEED_REPLACED"))
@@ -86,7 +87,7 @@ def _source_of(status: FeedStatus) -> str:
 class _Feed:
     """One ACD's stream while it lasts."""
 
-    def __init__(self, router: Router, who: Caller, source: str, stream: _ReportStream, drain: Drain) -> None:
+    def __init__(self, router: Router, who: Caller, source: str, stream: ReportStream, drain: Drain) -> None:
         self._telephony = router.telephony
         self._now_ms = router.clock.now_ms
         self._who = who
@@ -97,12 +98,10 @@ class _Feed:
         self._agents: dict[str, str] = {}
 
     async def serve(self, first: pb.ReportRequest, link: Link) -> None:
-        """Take the reports in their order, one after the other: one that overtook another would make it a duplicate."""
+        """Take the messages in their order, and give commands out."""
         self._stream.at_drain = self._tell_drain
         self._stream.beside(lambda: self._command(link))
-        await self._handle(first)
-        async for request in self._stream:
-            await self._handle(request)
+        await Reports(self._stream, self._handle).serve(first)
 
     async def _command(self, link: Link) -> None:
         async for order in link:
@@ -113,27 +112,38 @@ class _Feed:
         notice = pb.ReportResponse.Draining(deadline=timestamp(self._drain.deadline_ms))
         await self._stream.write(pb.ReportResponse(draining=notice))
 
-    async def _handle(self, request: pb.ReportRequest) -> None:
+    async def _handle(self, requests: Sequence[pb.ReportRequest]) -> None:
+        """One message, or changes that follow one another."""
+        for request in requests:
+            self._check_source(request)
+            self._epoch = request.epoch or self._epoch
+        if requests[0].WhichOneof("report") == "command_result":
+            return await self._result(requests[0].command_result)
+        read = [self._read(request) for request in requests]
+        good = [batch for batch in read if isinstance(batch, ReportBatch)]
+        done = iter(await self._telephony.report_all(self._who, good))
+        for request, batch in zip(requests, read, strict=True):
+            if isinstance(batch, ReportBatch):
+                await self._stream.write(convert.ack_out(next(done), request.sequence))
+            else:
+                await self._stream.write(convert.refusal_out(batch, request.sequence))
+
+    def _check_source(self, request: pb.ReportRequest) -> None:
         if request.source and request.source != self._source:
             raise WrongState(
                 f"the stream is that of {self._source!r}; open another for {request.source!r}",
                 "SOURCE_CHANGED",
             )
-        self._epoch = request.epoch or self._epoch
-        if request.WhichOneof("report") == "command_result":
-            await self._result(request.command_result)
-        else:
-            await self._stream.write(await self._report(request))
 
-    async def _report(self, request: pb.ReportRequest) -> pb.ReportResponse:
+    def _read(self, request: pb.ReportRequest) -> ReportBatch | InvalidInput:
         """A report that is not valid is answered as such and changes nothing; the stream goes on."""
         check = Check(self._who.site)
         try:
             batch = convert.batch_in(request, self._source, self._epoch, self._now_ms(), check)
             check.done()
-            return convert.ack_out(await self._telephony.report(self._who, batch), request.sequence)
         except InvalidInput as error:
-            return convert.refusal_out(error, request.sequence)
+            return error
+        return batch
 
     async def _result(self, result: pb.ReportRequest.CommandResult) -> None:
         agent = self._agents.pop(result.command_id, "")

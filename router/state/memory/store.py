@@ -270,6 +270,7 @@ class MemoryStore:
         *,
         snapshot: bool,
         last: bool = True,
+        first: int = 0,
         call_queues: Mapping[str, str] | None = None,
         recall_notice_ms: int = 10_000,
         now_ms: int | None = None,
@@ -282,6 +283,7 @@ class MemoryStore:
             agents,
             snapshot=snapshot,
             last=last,
+            first=first or sequence,
             call_queues=call_queues or {},
             notice_ms=recall_notice_ms,
         )

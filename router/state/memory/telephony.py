@@ -41,14 +41,14 @@ class Report:
         self.unknown: list[str] = []
         self.groups: set[str] = set()
 
-    def outcome(self) -> ReportOutcome:
-        """Whether the report is news (invariant 12)."""
+    def outcome(self, first: int) -> ReportOutcome:
+        """Whether all from ``first`` on is news (invariant 12)."""
         feed = self.tx.site.feeds.get(self.source)
         if feed is not None:
             epoch, sequence = feed.get("ep", ""), feed.get("sq", 0)
             if self.epoch == epoch:
                 goes_on = feed.get("op") and self.sequence == sequence
-                news = self.sequence > sequence or goes_on
+                news = first > sequence or goes_on
                 return ReportOutcome.APPLIED if news else ReportOutcome.DUPLICATE
             if _sorts_before(self.epoch, epoch):
                 return ReportOutcome.STALE
@@ -141,12 +141,13 @@ def report(
     *,
     snapshot: bool,
     last: bool,
+    first: int,
     call_queues: Mapping[str, str],
     notice_ms: int,
 ) -> ReportResult:
     """Apply a report if it is news."""
     one = Report(tx, source, epoch, sequence, snapshot)
-    outcome = one.outcome()
+    outcome = one.outcome(first)
     if outcome is not ReportOutcome.APPLIED:
         return ReportResult(outcome, tx.site.feeds.get(source, {}).get("sq", 0))
     one.apply(agents, last, notice_ms)

@@ -1,7 +1,8 @@
 -- report: what an ACD says of its agents; an open offer of an agent that a call reaches is rescinded, its
 -- interruptible lease recalled, in the same step.
 -- KEYS: @task feeds callqueues
--- ARGS: src, ep, sq, snap, last, notice (ms), agents = [{id, st, rsn, lv, sm}], gone = [ids that the snapshot may lack],
+-- ARGS: src, ep, sq, first (it stands for the numbers from first to sq), snap, last, notice (ms),
+--       agents = [{id, st, rsn, lv, sm}], gone = [ids that the snapshot may lack],
 --       more (true: a further slice of a call whose first one was applied), cq = {call queue id = figures}
 -- RETURNS: OK with ro = outcome, sq = the feed's sequence, rows of the tasks touched, unk = agents without a profile
 -- Prevents: old or repeated reports moving agents back (invariant 12), and an offer to an agent on a call (invariant 5).
@@ -27,7 +28,7 @@ local function standing()
   local epoch, sequence = feed.ep or '', feed.sq or 0
   if A.ep == epoch then
     local open = feed.op and A.sq == sequence
-    return (A.sq > sequence or open) and 'APPLIED' or 'DUPLICATE'
+    return (A.first > sequence or open) and 'APPLIED' or 'DUPLICATE'
   end
   if before(A.ep, epoch) then return 'STALE' end
   return A.snap and 'APPLIED' or 'NEEDS_SNAPSHOT'
