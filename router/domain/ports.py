@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from router.domain.model import (
     AcdCommand,
@@ -112,8 +112,7 @@ class ReportResult:
     unknown: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CallQueueRecord:
+class CallQueueRecord(NamedTuple):
     """Figures of one call queue as its source reported them (opaque text) and when."""
 
     id: str
@@ -144,8 +143,7 @@ class Backlog:
     totals: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
+class Hint(NamedTuple):
     """A wake-up. Losing one costs latency, never work: the receiver looks at the store again.
 
     kind: ``offer`` ``rescind`` ``recall`` ``revoke`` ``agent`` (to the worker with the session); ``work`` ``idle``

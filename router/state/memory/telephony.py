@@ -159,7 +159,7 @@ def report(
         figures = {"src": source, "at": tx.now, "b": body}
         tx.site.callqueues[name] = records.without_zeros(figures)
     for group in sorted(one.groups) or ([""] if call_queues else []):
-        tx.tell_late("report", gr=group, src=source)
+        tx.tell_late("report", group=group, source=source)
     tx.commit()
     touched = tuple(tx.site.task_value(task) for task in one.touched)
     return ReportResult(outcome, sequence, touched, tuple(one.unknown))
