@@ -122,7 +122,7 @@ def stretches(snapshot: Snapshot, length_s: float) -> list[Stretch]:
 
 def calls_between(forecast: Sequence[ForecastInterval], begin_ms: int, end_ms: int) -> float:
     """Forecast calls in [begin_ms, end_ms)."""
-    return sum(interval.calls_between(begin_ms, end_ms) for interval in forecast)
+    return sum([i.calls_between(begin_ms, end_ms) for i in _meeting(forecast, begin_ms, end_ms)], 0.0)
 
 
 def forecast_rate(forecast: Sequence[ForecastInterval], at_ms: int) -> float:
@@ -136,5 +136,11 @@ def _came_since(before: int, now: int) -> int:
 
 
 def _covered_share(forecast: Sequence[ForecastInterval], begin_ms: int, end_ms: int) -> float:
-    inside = sum(max(0, min(end_ms, i.end_ms) - max(begin_ms, i.start_ms)) for i in forecast)
+    meeting = _meeting(forecast, begin_ms, end_ms)
+    inside = sum([max(0, min(end_ms, i.end_ms) - max(begin_ms, i.start_ms)) for i in meeting])
     return min(1.0, inside / (end_ms - begin_ms))
+
+
+def _meeting(forecast: Sequence[ForecastInterval], begin_ms: int, end_ms: int) -> list[ForecastInterval]:
+    """The intervals that have a part of [begin_ms, end_ms): most questions are about a minute of the day."""
+    return [interval for interval in forecast if interval.start_ms < end_ms and interval.end_ms > begin_ms]
