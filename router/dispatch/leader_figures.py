@@ -32,13 +32,16 @@ class LeaderFigures:
 
     def to_text(self) -> str:
         """One JSON line."""
-        return _encode({field.name: getattr(self, field.name) for field in fields(self)})
+        return _encode({name: getattr(self, name) for name in _NAMES})
 
     @classmethod
     def from_text(cls, text: str) -> LeaderFigures:
         """The inverse of :meth:`to_text`."""
         told = json.loads(text)
         return cls(told["to_go"], told["calls_per_hour"], tuple(told["reactions_s"]), told.get("task_s"))
+
+
+_NAMES = tuple(field.name for field in fields(LeaderFigures))
 
 
 async def leader_figures(store: Store, site: str, group: str) -> LeaderFigures:
