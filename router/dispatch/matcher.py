@@ -9,7 +9,7 @@ tasks; or when a slow poll comes round (a lost hint heals).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from router.dispatch.agents import walk
 from router.dispatch.lane import LOOP, Lane
@@ -31,8 +31,7 @@ _GROUP_WIDE = frozenset(
 """Refusals that hold for every agent of the group."""
 
 
-@dataclass(frozen=True, slots=True)
-class PassRules:
+class PassRules(NamedTuple):
     """What one pass must respect beside the store's own checks.
 
     room: claims that can succeed at most. min_idle_ms: how long an agent must have been idle. task_ms: an agent whose
