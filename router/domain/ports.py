@@ -102,8 +102,7 @@ class Change:
     command: AcdCommand | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReportResult:
+class ReportResult(NamedTuple):
     """What a report did: ``touched`` tasks were rescinded or recalled by it; ``unknown`` agents have no profile."""
 
     outcome: ReportOutcome
