@@ -50,7 +50,7 @@ class GroupView(NamedTuple):
     def waiting_ages_s(self, now_ms: int) -> tuple[float, ...]:
         """Ages of all waiting calls, oldest first."""
         ages = [age for view in self.call_queues for age in view.waiting_ages_ms(now_ms)]
-        return tuple(sorted((age / 1000 for age in ages), reverse=True))
+        return tuple(sorted([age / 1000 for age in ages], reverse=True)) if ages else ()
 
 
 async def look(
@@ -60,7 +60,7 @@ async def look(
     groups, gate, records, feeds = await lane.all(
         store.groups(site), store.gate(site, group), store.call_queues(site), store.feeds(site)
     )
-    figures = next((g for g in groups if g.group == group), GroupFigures(group, {}, 0, 0))
+    figures = next((g for g in groups if g.group == group), None) or GroupFigures(group, {}, 0, 0)
     queues = call_queues_of(group, document, records)
     return GroupView(figures, gate, queues, feed_age_ms(queues, feeds, now_ms))
 

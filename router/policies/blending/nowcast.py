@@ -102,7 +102,7 @@ def stretches(snapshot: Snapshot, length_s: float) -> list[Stretch]:
     edges = [begin, *reversed(range(end, begin, -max(1, round(length_s * 1000.0))))]
     calls, covered_ms, staffed = ([0.0] * (len(edges) - 1) for _ in range(3))
     at = 0
-    for interval in snapshot.forecast:
+    for interval in _meeting(snapshot.forecast, begin, end):
         staff = snapshot.logged_in if interval.staff is None else interval.staff
         while at < len(calls) - 1 and edges[at + 1] <= interval.start_ms:
             at += 1
