@@ -67,8 +67,10 @@ _json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _value(value: object) -> str:
-    """One figure as JSON. Most are counts, for which a whole encoder would cost ten times as much."""
-    return str(value) if type(value) is int else _json(value)
+    """One figure as JSON. Counts and ages are most of them, and an encoder for each costs ten times as much."""
+    if type(value) is int:
+        return str(value)
+    return f"[{','.join(map(str, value))}]" if isinstance(value, tuple) else _json(value)
 
 
 class _Latest(Generic[K, V]):
