@@ -47,6 +47,8 @@ DEDICATED = "-"
 LEASE_MS = 3_000
 """How long a leader leads and its gate is valid without a sign of it; both are renewed at a third of that."""
 RETRY_S = 1.0
+_SERVING = (*CALL_STATES, AgentState.AFTER_CALL)
+"""An agent in one of these is with a call."""
 _EVENTS = 1000
 _TELL_S = 1.0
 _RELEARN_UPDATES = 20
@@ -104,6 +106,8 @@ class Controller:
         self.decision: GateDecision | None = None
         self._words = ""
         self._decided: tuple[float, tuple[int, ...]] | None = None
+        self._stood: Gate | None = None
+        """The stored gate that is as the last decision alone wants it; a supervisor's word is weighed each time."""
         self._told: tuple[object, object] = (None, None)
         self._told_at = -math.inf
         self._must_look = True
@@ -131,7 +135,7 @@ class Controller:
         if not self.leads:
             return
         if hint.kind == "work":
-            self.matcher.work_arrived(hint.anchor, hint.at_ms, hint.count)
+            self.matcher.work_arrived(hint.anchor, hint.at_ms, hint.arrived)
         elif hint.kind == "idle" and hint.about:
             self.matcher.agent_idle(hint.about, hint.at_ms, hint.queued)
             self._room += 1
@@ -250,16 +254,17 @@ class Controller:
         feed_age_s = None if view.feed_age_ms is None else view.feed_age_ms / 1000
         forecast = await self._forecasts.of(view, not self._document.is_stale(feed_age_s), now_ms)
         states = view.figures.by_state
-        on_call = sum(states.get(s, 0) for s in (*CALL_STATES, AgentState.AFTER_CALL))
+        on_call = sum([states.get(state, 0) for state in _SERVING])
         measures = self.meter.measures
-        aht_ms = max((v.report.aht_ms for v in view.call_queues), default=0)
+        reports = [queue.report for queue in view.call_queues]
+        aht_ms = max([report.aht_ms for report in reports], default=0)
         return Snapshot(
             now_ms=now_ms,
             idle=view.figures.idle,
             on_call=on_call,
             logged_in=states.get(AgentState.AVAILABLE, 0) + states.get(AgentState.RESERVED, 0) + on_call,
             on_tasks=view.figures.on_tasks,
-            window_end_ms=max((v.report.window_end_ms for v in view.call_queues), default=0) or now_ms,
+            window_end_ms=max([report.window_end_ms for report in reports], default=0) or now_ms,
             waiting_ages_s=view.waiting_ages_s(now_ms),
             answered=view.total("answered"),
             answered_in_target=view.total("answered_in_target"),
@@ -314,13 +319,23 @@ class Controller:
             return self.decision
         before = self._memory
         decision, self._memory = await self._lane.beside(self._policy.decide, snapshot, before)
-        self.decision, self._decided = decision, (now, cause)
+        self.decision, self._decided, self._stood = decision, (now, cause), None
         self._words = f"{in_words(decision)}; {self._forecasts.words}"
         self._witness.decided(snapshot, before, decision)
         return decision
 
     async def _set_gate(self, stored: Gate, decision: GateDecision, snapshot: Snapshot) -> Gate:
         """Write the gate when it changed or is due for renewal."""
+        wanted = stored if stored == self._stood else self._wanted(stored, decision, snapshot)
+        now_ms = self._clock.now_ms()
+        if wanted != stored or stored.valid_until_ms - now_ms <= self._lease_ms - self._renew_s * 500:
+            renewed = replace(wanted, valid_until_ms=now_ms + self._lease_ms)
+            stored = await self._store.set_gate(self._site, renewed)
+        self._stood = stored if wanted.mode is GateMode.AUTO else None
+        return stored
+
+    def _wanted(self, stored: Gate, decision: GateDecision, snapshot: Snapshot) -> Gate:
+        """The gate as the decision and a supervisor's word have it; how long it is valid stays."""
         document = self._document
         wanted = Gate(
             group=self._group,
@@ -339,11 +354,7 @@ class Controller:
             manual_until_ms=stored.manual_until_ms,
             valid_until_ms=stored.valid_until_ms,
         )
-        wanted = _by_hand(wanted, stored, snapshot, document)
-        now_ms = self._clock.now_ms()
-        if wanted == stored and stored.valid_until_ms - now_ms > self._lease_ms - self._renew_s * 500:
-            return stored
-        return await self._store.set_gate(self._site, replace(wanted, valid_until_ms=now_ms + self._lease_ms))
+        return _by_hand(wanted, stored, snapshot, document)
 
     async def _tell_figures(self, decision: GateDecision) -> None:
         """Let every worker show what only the leader knows."""
@@ -436,7 +447,7 @@ class Controller:
     async def _hand_out(self) -> int | None:
         """Offer work under the rules of the last look."""
         before = self.matcher.handed
-        next_ms = await self.matcher.push(replace(self._rules, room=self._room))
+        next_ms = await self.matcher.push(self._rules._replace(room=self._room))
         handed = self.matcher.handed - before
         self._room -= handed
         if self._looked:

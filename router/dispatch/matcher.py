@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from router.dispatch.agents import walk
 from router.dispatch.bench import Bench
@@ -36,8 +36,7 @@ _GROUP_WIDE = frozenset(
 """Refusals that hold for every agent of the group."""
 
 
-@dataclass(frozen=True, slots=True)
-class PassRules:
+class PassRules(NamedTuple):
     """What one pass must respect beside the store's own checks.
 
     room: claims that can succeed at most. min_idle_ms: how long an agent must have been idle. task_ms: an agent whose

@@ -98,7 +98,9 @@ def _to_text(record: PolicyRecord) -> str:
     return json.dumps(kept | {"shadow": record.shadow})
 
 
+@lru_cache(maxsize=64)
 def _from_text(group: str, etag: int, text: str) -> PolicyRecord:
+    """A book from its document. Remembered, as it is read again every few seconds and seldom changes."""
     fields = json.loads(text)
     versions = tuple(PolicyVersion(*item) for item in fields["versions"])
     activations = tuple((int(version), int(at)) for version, at in fields["activations"])
@@ -144,6 +146,7 @@ class PolicyBook:
         self._clock = clock
         self._cache: dict[tuple[str, str], _Read] = {}
         self._named: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._notices_ms: dict[str, int] = {}
 
     async def groups(self, site: str) -> tuple[str, ...]:
         """Groups for which a policy is stored."""
@@ -169,6 +172,7 @@ class PolicyBook:
         record = await self.get(site, group)
         read = _Read(self._clock.monotonic(), (record.active, record.document()), _shadow_of(record))
         self._cache[site, group] = read
+        self._notices_ms.pop(site, None)
         return read
 
     def known(self, site: str, group: str) -> PolicyDocument:
@@ -178,12 +182,16 @@ class PolicyBook:
 
     def known_notice_ms(self, site: str) -> int:
         """The longest recall notice among the site's groups, for the telephony's own recalls."""
-        notices = [read.active[1].notice_s for (s, _), read in self._cache.items() if s == site]
-        return round(max(notices, default=BUILT_IN.notice_s) * 1000)
+        known_ms = self._notices_ms.get(site)
+        if known_ms is None:
+            notices = [read.active[1].notice_s for (s, _), read in self._cache.items() if s == site]
+            known_ms = self._notices_ms[site] = round(max(notices, default=BUILT_IN.notice_s) * 1000)
+        return known_ms
 
     def forget(self, site: str, group: str) -> None:
         """The stored book may have changed."""
         self._cache.pop((site, group), None)
+        self._notices_ms.pop(site, None)
         self._named.pop(site, None)
 
     async def get(self, site: str, group: str) -> PolicyRecord:

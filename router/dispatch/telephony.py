@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 from router.dispatch.caller import ACD, Caller
@@ -77,8 +77,7 @@ class Telephony:
         """Apply messages in their order. Changes that follow one another without a gap are one step of the store."""
         if not _is_run(batches):
             return [await self.report(caller, batch) for batch in batches]
-        whole = replace(
-            batches[-1],
+        whole = batches[-1]._replace(
             agents=[agent for batch in batches for agent in batch.agents],
             queues=list({queue.id: queue for batch in batches for queue in batch.queues}.values()),
         )
@@ -87,8 +86,7 @@ class Telephony:
             return [await self.report(caller, batch) for batch in batches]
         unknown = set(result.unknown)
         return [
-            replace(
-                result,
+            result._replace(
                 sequence=batch.sequence,
                 unknown=tuple(each.agent for each in batch.agents if each.agent in unknown),
             )
@@ -103,7 +101,7 @@ class Telephony:
             )
         if batch.queues:
             queues = [await self._completed(caller.site, queue) for queue in batch.queues]
-            batch = replace(batch, queues=queues)
+            batch = batch._replace(queues=queues)
         parts = [batch.agents[i : i + PART] for i in range(0, len(batch.agents), PART)] or [()]
         result = await self._apply(caller.site, batch, parts[0], last=len(parts) == 1, first=first)
         for i, part in enumerate(parts[1:], 2):
@@ -111,7 +109,7 @@ class Telephony:
                 break
             more = await self._apply(caller.site, batch, part, last=i == len(parts))
             touched, unknown = result.touched + more.touched, result.unknown + more.unknown
-            result = replace(more, touched=touched, unknown=unknown)
+            result = more._replace(touched=touched, unknown=unknown)
         if result.outcome is ReportOutcome.APPLIED:
             self._recorder.note(caller.site, "report", self._clock.now_ms(), batch)
         return result
@@ -140,8 +138,8 @@ class Telephony:
                 self._queues[site, record.id] = CallQueueReport.from_text(record.id, record.body)
             before = self._queues.get((site, queue.id), queue)
         kept = {name: getattr(before, name) for name in _KEPT if not getattr(queue, name)}
-        self._queues[site, queue.id] = replace(queue, **kept)
-        return self._queues[site, queue.id]
+        completed = self._queues[site, queue.id] = queue._replace(**kept)
+        return completed
 
     async def command_result(self, caller: Caller, command: str, agent: str, ok: bool, error: str) -> None:
         """What the ACD answered to a command."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from router.domain.model import (
     AcdCommand,
@@ -107,8 +107,7 @@ class Change:
     command: AcdCommand | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReportResult:
+class ReportResult(NamedTuple):
     """What a report did: ``touched`` tasks were rescinded or recalled by it; ``unknown`` agents have no profile."""
 
     outcome: ReportOutcome
@@ -117,8 +116,7 @@ class ReportResult:
     unknown: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CallQueueRecord:
+class CallQueueRecord(NamedTuple):
     """Figures of one call queue as its source reported them (opaque text) and when."""
 
     id: str
@@ -149,8 +147,7 @@ class Backlog:
     totals: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
+class Hint(NamedTuple):
     """A wake-up. Losing one costs latency, never work: the receiver looks at the store again.
 
     kind: ``offer`` ``rescind`` ``recall`` ``revoke`` ``agent`` (to the worker with the session); ``work`` ``idle``
@@ -161,7 +158,7 @@ class Hint:
     ``idle``: the agent came into the idle index or changed in it; ``about`` is the agent then, without one many did and
     the index is to be read. ``busy``: it left the index otherwise than by an offer. (``about`` lacks the display name.)
     ``at_ms``: when, by the store's clock. ``queued``: tasks that the site had queued then (None: not told).
-    ``count``: how many tasks reached the shelf (``work``).
+    ``arrived``: how many tasks reached the shelf (``work``).
     """
 
     kind: str
@@ -177,7 +174,7 @@ class Hint:
     about: Agent | None = None
     at_ms: int = 0
     queued: int | None = None
-    count: int = 1
+    arrived: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -537,5 +537,5 @@ def hint_from(message: Mapping[str, Any], answer: Task | None = None) -> Hint:
         about=agent_from(agent, about, b"") if about else None,
         at_ms=get("at", 0),
         queued=get("q"),
-        count=get("n", 1),
+        arrived=get("n", 1),
     )

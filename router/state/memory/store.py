@@ -332,7 +332,8 @@ class MemoryStore:
         return self._look(site).gate_value(group)
 
     async def groups(self, site: str) -> list[GroupFigures]:
-        return [records.figures_from(*item) for item in sorted(self._look(site).groups.items())]
+        there = self._look(site)
+        return [there.group_value(group) for group in sorted(there.groups)]
 
     # -- queues and looks ----------------------------------------------------------------------------------
     async def pause(
@@ -444,8 +445,7 @@ class MemoryStore:
 
     def next_due_ms(self, site: str) -> int | None:
         """When the next task's time comes, for a simulator, which need not look again and again."""
-        due = self._look(site).due
-        return due[0][0] if due else None
+        return self._look(site).next_due_ms
 
     def dump(self, site: str) -> dict[str, Any]:
         """Everything that the site holds, in the words of the Redis store's keys (for tests and the audit)."""

@@ -180,6 +180,7 @@ def _forget(tx: Transition, task: str) -> None:
     if record.get("ref") and site.refs.get(name) == task:
         del site.refs[name]
     del site.specs[task]
+    site.task_values.pop(task, None)
     site.checkpoints.pop(task, None)
     site.results.pop(task, None)
     site.history.pop(task, None)

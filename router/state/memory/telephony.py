@@ -118,11 +118,13 @@ class Report:
 
     def _interrupt(self, record: Record, state: AgentState, notice_ms: int) -> None:
         """An offer ends with the availability; a call asks for interruptible work back."""
+        if not record.get("on"):
+            return
         tx, grouped = self.tx, bool(record.get("gr"))
         unavailable = state in CALL_STATES or (grouped and state not in OFFERABLE_STATES)
         called = state in CALL_STATES or (grouped and state is AgentState.OFFLINE)
         actor, reason = f"acd:{self.source}", _reason_for(state)
-        for task in record.get("on", "").split():
+        for task in record["on"].split():
             held = tx.site.tasks[task]
             if held["s"] == TaskState.OFFERED and unavailable:
                 holding.requeue(tx, task, "rescind", actor, reason, hint="rescind")
@@ -159,7 +161,7 @@ def report(
         figures = {"src": source, "at": tx.now, "b": body}
         tx.site.callqueues[name] = records.without_zeros(figures)
     for group in sorted(one.groups) or ([""] if call_queues else []):
-        tx.tell_late("report", gr=group, src=source)
+        tx.tell_late("report", group=group, source=source)
     tx.commit()
     touched = tuple(tx.site.task_value(task) for task in one.touched)
     return ReportResult(outcome, sequence, touched, tuple(one.unknown))

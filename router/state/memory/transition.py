@@ -67,9 +67,10 @@ class Transition:
         self._send = send
         self._tasks: dict[str, None] = {}
         self._agents: dict[str, None] = {}
-        self._hints: list[tuple[str, Record, str]] = []
+        self._hints: list[tuple[str, Hint, str]] = []
+        """(worker or '' for everyone, hint, the task to tell with it as it is after the commit, or '')."""
         self._work: Counter[str] = Counter()
-        self._late: list[Record] = []
+        self._late: list[Hint] = []
         self.offering = False
         """Whether a leader takes agents out of the idle index: then nobody else need hear of it."""
 
@@ -139,25 +140,26 @@ class Transition:
             return
         record = self.site.agents.get(agent)
         if record and record.get("ss"):
-            message = {"k": kind, "ag": agent, "gr": record.get("gr"), "r": reason, "nm": notice_ms}
-            self._hints.append((record.get("wk", ""), message, task))
+            group = record.get("gr", "")
+            hint = Hint(kind, self.site.name, agent, group, reason=reason, notice_ms=notice_ms)
+            self._hints.append((record.get("wk", ""), hint, task))
 
     def tell_agent_worker(self, worker: str, agent: str, reason: str = "", session: str = "") -> None:
         """An ``agent`` hint: look at this agent again."""
         if self._send is not None:
-            group = self.site.agents[agent].get("gr")
-            message = {"k": "agent", "ag": agent, "gr": group, "r": reason, "src": session}
-            self._hints.append((worker, message, ""))
+            group = self.site.agents[agent].get("gr", "")
+            hint = Hint("agent", self.site.name, agent, group, session, reason=reason)
+            self._hints.append((worker, hint, ""))
 
     def tell_site(self, kind: str, **pieces: Any) -> None:
-        """A hint for everyone of the site."""
+        """A hint for everyone of the site, with these of its fields."""
         if self._send is not None:
-            self._hints.append(("", {"k": kind, **pieces}, ""))
+            self._hints.append(("", Hint(kind, self.site.name, **pieces), ""))
 
     def tell_late(self, kind: str, **pieces: Any) -> None:
-        """A hint for everyone that goes out after all others."""
+        """A hint for everyone that goes out after all others, with these of its fields."""
         if self._send is not None:
-            self._late.append({"k": kind, **pieces})
+            self._late.append(Hint(kind, self.site.name, **pieces))
 
     def work(self, anchor: str) -> None:
         """A task waits at this anchor now."""
@@ -166,8 +168,9 @@ class Transition:
     def stand(self, agent: str, record: Record) -> None:
         """Let a command stand for the agent, in place of an older one, and tell the ACD link."""
         self.site.commands[agent] = record
-        pieces = {"ag": agent, "gr": self.site.agents[agent].get("gr", ""), "cmd": record}
-        self.tell_site("command", src=record.get("src", ""), **pieces)
+        group = self.site.agents[agent].get("gr", "")
+        command = records.command_from(agent, record)
+        self.tell_site("command", agent=agent, group=group, source=command.source, command=command)
 
     # -- the end -------------------------------------------------------------------------------------------
     def commit(self) -> None:
@@ -194,6 +197,7 @@ class Transition:
         return self.site.agent_value(agent)
 
     def _save_task(self, task: str) -> None:
+        self.site.task_values.pop(task, None)
         record = self.site.tasks.get(task)
         if record is None:
             return
@@ -229,17 +233,19 @@ class Transition:
 
     def _let_hints_out(self, moved: list[tuple[str, AgentPlaces]]) -> None:
         assert self._send is not None
-        for worker, message, task in self._hints:
-            self._send(worker, self._hint(message, task))
+        send, site = self._send, self.site
+        for worker, hint, task in self._hints:
+            told = hint._replace(task=site.task_value(task)) if task in site.tasks else hint
+            send(worker, told)
         for anchor, count in self._work.items():
-            self._send("", Hint("work", self.site.name, anchor=anchor, at_ms=self.now, count=count))
+            send("", Hint("work", site.name, anchor=anchor, at_ms=self.now, arrived=count))
         if len(moved) > records.MOST_MOVED:
-            self._send("", Hint("idle", self.site.name))
+            send("", Hint("idle", site.name))
         else:
             for agent, before in moved:
                 self._tell_moved(agent, before)
-        for message in self._late:
-            self._send("", self._hint(message, ""))
+        for hint in self._late:
+            send("", hint)
 
     def _tell_moved(self, agent: str, before: AgentPlaces) -> None:
         """An agent came into the idle index, changed in it, or left it otherwise than by a leader's offer."""
@@ -253,22 +259,6 @@ class Transition:
                 "", Hint("idle", site.name, agent, after.group, about=about, at_ms=self.now, queued=queued)
             )
 
-    def _hint(self, message: Record, task: str) -> Hint:
-        get = message.get
-        agent = get("ag") or ""
-        return Hint(
-            kind=message["k"],
-            site=self.site.name,
-            agent=agent,
-            group=get("gr") or "",
-            source=get("src", ""),
-            task=self.site.task_value(task) if task in self.site.tasks else None,
-            reason=get("r", ""),
-            command=records.command_from(agent, message["cmd"]) if "cmd" in message else None,
-            anchor=get("an", ""),
-            notice_ms=get("nm", 0),
-        )
-
 
 _NOWHERE = AgentPlaces()
 
@@ -280,23 +270,30 @@ def drop_zeros(record: Record) -> None:
             del record[name]
 
 
+def _counted(state: AgentState, busy: bool) -> tuple[str, ...]:
+    """The counters of its group in which an agent counts."""
+    counters = [f"n_{state}"]
+    if state is AgentState.AVAILABLE and not busy:
+        counters.append("idle")
+    if busy:
+        counters.append("ont")
+    return tuple(counters)
+
+
+_COUNTED = {(state.value, busy): _counted(state, busy) for state in AgentState for busy in (False, True)}
+
+
 def _places(agent: str, record: Record) -> AgentPlaces:
     """Where the agent belongs, from its record alone (invariants 8 and 9)."""
-    group, state = record.get("gr", ""), record["st"]
-    held = record.get("on", "").split()
-    available = state == AgentState.AVAILABLE
-    counted = [f"n_{state}"]
-    if available and not held:
-        counted.append("idle")
-    if held:
-        counted.append("ont")
-    open_to_work = record.get("ss") and record.get("rd") and not record.get("dr")
-    idle = bool(open_to_work) and len(held) < record.get("cap", 0) and (available or not group)
-    traits = (record.get("sk", ""), record.get("tm", ""), record.get("lv", 0)) if idle else ()
+    get = record.get
+    group, state, held = get("gr", ""), record["st"], get("on", "")
+    open_to_work = get("ss") and get("rd") and not get("dr") and (not group or state == AgentState.AVAILABLE)
+    idle = bool(open_to_work) and len(held.split()) < get("cap", 0)
+    traits = (get("sk", ""), get("tm", ""), get("lv", 0)) if idle else ()
     return AgentPlaces(
         group=group,
-        counted=tuple(counted) if group else (),
-        idle=(record.get("is", 0), agent) if idle else None,
+        counted=_COUNTED[state, bool(held)] if group else (),
+        idle=(get("is", 0), agent) if idle else None,
         busy=bool(held),
         traits=traits,
     )
@@ -327,6 +324,7 @@ def _move_places(site: Site, agent: str, before: AgentPlaces, after: AgentPlaces
 def _count_group(site: Site, group: str, counter: str, by: int) -> None:
     figures = site.groups.setdefault(group, {})
     bump(figures, counter, by)
+    site.figure_values.pop(group, None)
     if not figures:
         del site.groups[group]
 
