@@ -75,11 +75,26 @@ def as_bytes(value: str | bytes) -> bytes:
     return value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
 
 
-def unpack_all(blob: bytes) -> list[Any]:
-    """Every value of several that were packed one after the other (a task's history)."""
+def unpack_first(blob: bytes) -> Any:
+    """The first of several values that were packed one after the other: a task's record without its arrows."""
+    return _reader(blob).unpack()
+
+
+def unpack_task(blob: bytes) -> tuple[Record, list[list[Any]]]:
+    """A task's record, and its arrows, which stand behind it. The arrow of a submit is kept only with others."""
+    record, *arrows = _reader(blob)
+    return record, arrows or [submit_arrow(record)]
+
+
+def submit_arrow(record: Mapping[str, Any]) -> list[Any]:
+    """The first arrow of a task that has taken no other."""
+    return [record["c"], "", record["s"], "submit", f"submitter:{record.get('sub', '')}", "", "", 0]
+
+
+def _reader(blob: bytes) -> msgpack.Unpacker:
     reader = msgpack.Unpacker(raw=False, unicode_errors="surrogateescape", strict_map_key=False)
     reader.feed(blob)
-    return list(reader)
+    return reader
 
 
 def without_zeros(record: Mapping[str, Any]) -> Record:

@@ -267,10 +267,6 @@ class Site:
             "history": {task: [list(entry) for entry in kept] for task, kept in self.history.items()},
             "queues": _copies(self.queues),
             "qrefs": dict(self.qrefs),
-            "headof": {
-                qid: f"{anchor}|{family}|{order_key(origin)}|{qid}"
-                for qid, (anchor, family, origin) in self.headof.items()
-            },
             "agents": _copies(self.agents),
             "profiles": {agent: _as_text(blob) for agent, blob in self.profiles.items()},
             "groups": _copies(self.groups),

@@ -9,7 +9,7 @@ PREFIX = "wr1"
 """Names the schema's generation: a change of layout that old routers cannot read takes another."""
 
 HASHES = (
-    "tasks", "specs", "checkpoints", "results", "history", "queues", "qrefs", "headof", "agents", "profiles",
+    "tasks", "specs", "checkpoints", "results", "queues", "qrefs", "agents", "profiles",
     "groups", "gates", "feeds", "callqueues", "commands", "leads", "docs", "requests", "refs", "paused",
     "counts", "totals", "meta",
 )  # fmt: skip

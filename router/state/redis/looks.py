@@ -92,10 +92,10 @@ class Looks:
 
     async def history(self, site: str, task: str) -> list[TaskTransition]:
         """The arrows that a task took, oldest first (the latest 32)."""
-        blob = await self._connections.send("HGET", key(site, "history"), task)
+        blob = await self._connections.send("HGET", key(site, "tasks"), task)
         if blob is None:
             raise NotFound(f"task {task} does not exist")
-        return [records.transition_from(entry) for entry in records.unpack_all(blob)]
+        return [records.transition_from(arrow) for arrow in records.unpack_task(blob)[1]]
 
     async def position(self, site: str, task: str) -> int:
         """How many tasks of its queue stand before a QUEUED task."""
@@ -172,8 +172,8 @@ class Looks:
 
     async def queues(self, site: str, cursor: str, limit: int) -> tuple[list[QueueFigures], str]:
         """Non-empty queues and their heads, by id."""
-        names = sorted(map(text, await self._connections.send("HKEYS", key(site, "headof"))))
-        names = [name for name in names if name > cursor]
+        heads = map(text, await self._connections.send("ZRANGE", key(site, "heads"), 0, -1))
+        names = sorted(name for name in (head.rpartition("|")[2] for head in heads) if name > cursor)
         page = names[:limit]
         paused = await self.paused(site)
         found = [await self._queue_figures(site, qid, paused) for qid in page]
@@ -245,7 +245,7 @@ class Looks:
             return []
         parts = await self._connections.send_all([("HMGET", key(site, name), *ids) for name in _TASK_PARTS])
         return [
-            task_of(id, records.unpack(record), rest)
+            task_of(id, records.unpack_first(record), rest)
             for id, record, *rest in zip(ids, *parts, strict=True)
             if record is not None
         ]

@@ -2,7 +2,7 @@
 -- done() or commit(), which alone writes: whatever a refusal returns before that has changed nothing.
 -- The loader puts the library's name before this text and every transition after it.
 --
--- KEYSET task: tasks specs queue heads headof queues qrefs due ended counts totals history events agents groups
+-- KEYSET task: tasks specs queue heads queues qrefs due ended counts totals events agents groups
 -- KEYSET task: idle busy meta gates commands checkpoints results
 
 local K     -- the keys of this call by their names
@@ -15,6 +15,7 @@ local FRONT_URGENCY = 1e300
 local HISTORY_KEPT, DECLINES_KEPT, RECALLS_KEPT, RECALL_WINDOW = 32, 32, 16, 3600000
 local EVENTS_KEPT = 200000
 local DECIDED = {offer = true, recall = true, rescind = true, force = true}  -- arrows that keep why they were taken
+local ARROW, DECISION, EVENT = '\152', '\154', '\155'  -- msgpack's marks of lists of 8, 10 and 11 values
 local HELD = {OFFERED = true, ACTIVE = true, RECALLING = true}
 local TERMINAL = {COMPLETED = true, CANCELED = true, EXPIRED = true}
 local ON_PHONE = {RINGING = true, ON_CALL = true}
@@ -125,7 +126,7 @@ local function resume_queue(wt, agent, iv)
 end
 
 -- The definition of a stored queue, of a front twin (`qid!`) or of a resume queue; nil when its base is not there.
-local function queue_def(qid)
+local function read_queue(qid)
   if string.sub(qid, 1, 7) == 'resume:' then
     local wt, agent, flag = string.match(qid, '^resume:([^:]*):([^:]*):(%d)$')
     return {wt = wt, ag = agent, an = 'a:' .. agent, fm = 'front', iv = tonumber(flag), needs = {}}
@@ -135,6 +136,15 @@ local function queue_def(qid)
   if not raw then return nil end
   local queue = parsed(raw)
   return base == qid and queue or queue.front
+end
+
+local function queue_def(qid)
+  local queue = U.queue[qid]
+  if queue == nil then
+    queue = read_queue(qid)
+    U.queue[qid] = queue or false
+  end
+  return queue or nil
 end
 
 -- The curve of a family, which is the same in every queue of it; kept per site, so that a head needs no definition.
@@ -178,30 +188,37 @@ local function skills_of(agent)
   return skills
 end
 
--- A queue's entry in `heads` must be its real head (invariant 7).
-local function refresh_head(qid)
-  local first = redis.call('ZRANGEBYLEX', K.queue, '[' .. qid .. '|', '(' .. qid .. '}', 'LIMIT', 0, 1)[1]
-  local old = redis.call('HGET', K.headof, qid)
-  local new
-  if first then
-    local queue = queue_def(qid)
-    new = queue.an .. '|' .. queue.fm .. '|' .. string.sub(first, #qid + 2, #qid + 17) .. '|' .. qid
-  end
+-- A queue's entry in `heads` is its first member's (invariant 7): anchor, family, origin, queue.
+local function head_entry(qid, member)
+  local queue = queue_def(qid)
+  return queue.an .. '|' .. queue.fm .. '|' .. string.sub(member, #qid + 2, #qid + 17) .. '|' .. qid
+end
+
+-- A new first member's entry takes the place of the one of the member behind it.
+local function join_line(qid, member)
+  redis.call('ZADD', K.queue, 0, member)
+  local first = redis.call('ZRANGEBYLEX', K.queue, '[' .. qid .. '|', '(' .. qid .. '}', 'LIMIT', 0, 2)
+  if first[1] ~= member then return end
+  local old, new = first[2] and head_entry(qid, first[2]), head_entry(qid, member)
   if old == new then return end
   if old then redis.call('ZREM', K.heads, old) end
-  if new then
-    redis.call('ZADD', K.heads, 0, new)
-    redis.call('HSET', K.headof, qid, new)
-  else
-    redis.call('HDEL', K.headof, qid)
-  end
+  redis.call('ZADD', K.heads, 0, new)
+end
+
+-- Of a member that was not first `heads` has no entry, or the one that stays: that of a first one as old.
+local function leave_line(qid, member)
+  redis.call('ZREM', K.queue, member)
+  local first = redis.call('ZRANGEBYLEX', K.queue, '[' .. qid .. '|', '(' .. qid .. '}', 'LIMIT', 0, 1)[1]
+  local old, new = head_entry(qid, member), first and head_entry(qid, first)
+  if old ~= new and redis.call('ZREM', K.heads, old) == 1 and new then redis.call('ZADD', K.heads, 0, new) end
 end
 
 -- ---------------------------------------------------------------------------------------------- unit of work
 local function new_unit()
   return {
     task = {}, task_was = {}, task_order = {}, agent = {}, agent_was = {}, agent_order = {}, defs = {}, groups = {},
-    totals = {}, counts = {}, refs = {}, heads = {}, arrows = {}, hints = {}, work = {}, command = {}, report = {},
+    totals = {}, counts = {}, refs = {}, queue = {}, trail = {}, events = {}, hints = {}, work = {}, command = {},
+    report = {},
   }
 end
 
@@ -221,9 +238,12 @@ end
 local function get_task(id)
   local t = U.task[id]
   if t then return t end
-  t = unpacked(redis.call('HGET', K.tasks, id))
-  if not t then return nil end
+  local raw = redis.call('HGET', K.tasks, id)
+  if not raw then return nil end
+  local from
+  from, t = cmsgpack.unpack_limit(raw, 1, 0)
   U.task[id], U.task_was[id] = t, task_print(id, t)
+  U.task_was[id].raw, U.task_was[id].from = raw, from
   return t
 end
 
@@ -313,14 +333,8 @@ end
 
 local function commit_place(id, was, is)
   if was.member ~= is.member then
-    if was.member then
-      redis.call('ZREM', K.queue, was.member)
-      U.heads[was.q] = true
-    end
-    if is.member then
-      redis.call('ZADD', K.queue, 0, is.member)
-      U.heads[is.q] = true
-    end
+    if was.member then leave_line(was.q, was.member) end
+    if is.member then join_line(is.q, is.member) end
   end
   if was.dl ~= is.dl then
     if is.dl then redis.call('ZADD', K.due, whole(is.dl), id) else redis.call('ZREM', K.due, id) end
@@ -336,6 +350,22 @@ local function count_task(is, by)
   if is.s == 'QUEUED' then bump(U.counts, 'p|' .. whole(is.p), by) end
 end
 
+-- The arrow of a submit is not kept until another follows: until then the record says the same.
+local function submitted(t, state)
+  return ARROW .. cmsgpack.pack(t.c, '', state, 'submit', 'submitter:' .. (t.sub or ''), '', '', 0)
+end
+
+-- A task's arrows as they stand behind its record: those it had and the new ones, the latest 32.
+local function trail(id, t, was)
+  if t.hn == 1 then return '' end
+  local new, text, from = U.trail[id] or {}, was.raw, was.from
+  if was.hn == 1 then text, from = submitted(t, was.s), 0 end
+  for _ = 1, was.hn + #new - HISTORY_KEPT do
+    from = cmsgpack.unpack_limit(text, 1, from)
+  end
+  return string.sub(text, from + 1) .. table.concat(new)
+end
+
 local function commit_task(id)
   local t, was = U.task[id], U.task_was[id]
   t.rev, t.ch = (t.rev or 0) + 1, NOW
@@ -348,7 +378,7 @@ local function commit_task(id)
     adjust_plan(was.pl, -1)
     adjust_plan(is.pl, 1)
   end
-  redis.call('HSET', K.tasks, id, cmsgpack.pack(t))
+  redis.call('HSET', K.tasks, id, cmsgpack.pack(t) .. trail(id, t, was))
 end
 
 -- A queue's definition lives as long as a task's plan names it (invariant 13).
@@ -442,30 +472,8 @@ local function commit_counters()
   for name, by in pairs(U.totals) do redis.call('HINCRBY', K.totals, name, by) end
 end
 
-local function commit_history(id, entries)
-  local kept = U.task_was[id].hn
-  local text = kept > 0 and redis.call('HGET', K.history, id) or ''
-  local from = 0
-  for _ = 1, kept + #entries - HISTORY_KEPT do
-    from = cmsgpack.unpack_limit(text, 1, from)
-  end
-  redis.call('HSET', K.history, id, string.sub(text, from + 1) .. table.concat(entries))
-end
-
-local function commit_arrows()
-  local history, order = {}, {}
-  for _, arrow in ipairs(U.arrows) do
-    local id, entry = arrow[1], arrow[2]
-    local t = U.task[id]
-    if not history[id] then
-      history[id] = {}
-      order[#order + 1] = id
-    end
-    table.insert(history[id], cmsgpack.pack(entry))
-    local event = {id, t.wt, t.sub or '', unpack(entry, 1, 8)}
-    redis.call('XADD', K.events, 'MAXLEN', '~', EVENTS_KEPT, '*', 'e', cmsgpack.pack(event))
-  end
-  for _, id in ipairs(order) do commit_history(id, history[id]) end
+local function commit_events()
+  for i = 1, #U.events do redis.call('XADD', K.events, 'MAXLEN', '~', EVENTS_KEPT, '*', 'e', U.events[i]) end
 end
 
 local function commit_hints()
@@ -485,12 +493,11 @@ end
 local function commit()
   for i = 1, #U.task_order do commit_task(U.task_order[i]) end
   commit_refs(1)
-  for qid in pairs(U.heads) do refresh_head(qid) end
   for i = 1, #U.agent_order do commit_agent(U.agent_order[i]) end
   commit_groups()
   commit_commands()
   commit_counters()
-  commit_arrows()
+  commit_events()
   commit_hints()
   commit_refs(-1)
 end
@@ -553,9 +560,15 @@ end
 local function arrow(id, t, name, source, actor, reason, agent)
   changed_task(id)
   t.hn = math.min(HISTORY_KEPT, (t.hn or 0) + 1)
-  local entry = {NOW, source, t.s, name, actor or '', reason or '', agent or t.ag or '', t.f or 0}
-  if DECIDED[name] and A.why then entry[9], entry[10] = A.why, A.pv or t.pv or 0 end
-  U.arrows[#U.arrows + 1] = {id, entry}
+  local steps = cmsgpack.pack(NOW, source, t.s, name, actor or '', reason or '', agent or t.ag or '', t.f or 0)
+  U.events[#U.events + 1] = EVENT .. cmsgpack.pack(id, t.wt, t.sub or '') .. steps
+  local new = U.trail[id] or {}
+  U.trail[id] = new
+  if DECIDED[name] and A.why then
+    new[#new + 1] = DECISION .. steps .. cmsgpack.pack(A.why, A.pv or t.pv or 0)
+  else
+    new[#new + 1] = ARROW .. steps
+  end
   bump(U.totals, TOTAL[name], 1)
 end
 

@@ -10,7 +10,7 @@ for _, id in ipairs(ids) do
   local t = get_task(id)
   count_task(U.task_was[id], -1)
   adjust_plan(U.task_was[id].pl, -1)
-  for _, name in ipairs({'tasks', 'specs', 'checkpoints', 'results', 'history'}) do redis.call('HDEL', K[name], id) end
+  for _, name in ipairs({'tasks', 'specs', 'checkpoints', 'results'}) do redis.call('HDEL', K[name], id) end
   redis.call('ZREM', K.ended, id)
   local reference = (t.sub or '') .. '|' .. (t.ref or '')
   if redis.call('HGET', K.refs, reference) == id then redis.call('HDEL', K.refs, reference) end
