@@ -1,5 +1,5 @@
 -- extend: ACTIVE stays so; its lease is renewed.
--- KEYS: tasks specs due totals checkpoints results
+-- KEYS: @held
 -- ARGS: task, agent, fence, lease (ms, 0: the task's own)
 -- RETURNS: OK with the task; NOT_FOUND, SUPERSEDED, NOT_HOLDER, WRONG_STATE
 -- Prevents: a lease kept alive by somebody who lost it.

@@ -2,6 +2,7 @@
 -- done() or commit(), which alone writes: whatever a refusal returns before that has changed nothing.
 -- The loader puts the library's name before this text and every transition after it.
 --
+-- KEYSET held: tasks specs checkpoints results due counts totals events
 -- KEYSET task: tasks specs queue heads queues qrefs due ended counts totals events agents groups
 -- KEYSET task: idle busy meta gates commands checkpoints results
 
@@ -50,7 +51,7 @@ local function earliest(...)
   return best
 end
 
--- Records hold neither zeros nor empty texts.
+-- Records hold neither zeros nor empty texts: who sets a field from outside cleans the record.
 local function clean(record)
   for name, value in pairs(record) do
     if value == 0 or value == '' or value == false then record[name] = nil end
@@ -182,10 +183,33 @@ local function qualified(queue, agent_id, agent, skills)
   return true
 end
 
-local function skills_of(agent)
-  local skills = {}
-  for skill, level in string.gmatch(agent.sk or '', '(%S+)=(%d+)') do skills[skill] = tonumber(level) end
-  return skills
+-- What a profile's skills and teams say, kept between calls by their text: the levels, and for each the range of
+-- `heads` in which the anchors lie that belong to it: from, to, length of such an anchor.
+local TALENTS, TALENTS_COUNT, TALENTS_MAX = {}, 0, 1024
+
+local function anchor_range(name)
+  return {'[' .. name .. '|', '(' .. name .. '}', #name}
+end
+
+local function read_talents(agent)
+  local skills, ranges = {}, {anchor_range('*')}
+  for team in string.gmatch(agent.tm or '', '%S+') do ranges[#ranges + 1] = anchor_range('t:' .. team) end
+  for skill, level in string.gmatch(agent.sk or '', '(%S+)=(%d+)') do
+    local prefix = 's:' .. skill .. '@'
+    skills[skill] = tonumber(level)
+    ranges[#ranges + 1] = {'[' .. prefix .. '1|', '(' .. prefix .. level .. '}', #prefix + 1}
+  end
+  return {skills = skills, ranges = ranges}
+end
+
+local function talents_of(agent)
+  local text = (agent.sk or '') .. '|' .. (agent.tm or '')
+  local known = TALENTS[text]
+  if known then return known end
+  if TALENTS_COUNT >= TALENTS_MAX then TALENTS, TALENTS_COUNT = {}, 0 end
+  known = read_talents(agent)
+  TALENTS[text], TALENTS_COUNT = known, TALENTS_COUNT + 1
+  return known
 end
 
 -- A queue's entry in `heads` is its first member's (invariant 7): anchor, family, origin, queue.
@@ -369,7 +393,6 @@ end
 local function commit_task(id)
   local t, was = U.task[id], U.task_was[id]
   t.rev, t.ch = (t.rev or 0) + 1, NOW
-  clean(t)
   local is = task_print(id, t)
   commit_place(id, was, is)
   count_task(was, -1)
@@ -416,17 +439,15 @@ local function account_time(a)
   if BUSY[a.st] or a.on then
     a.bs = a.bs or NOW
   elseif a.bs then
-    a.bz = (a.bz or 0) + NOW - a.bs
-    a.bs = nil
+    local busy = (a.bz or 0) + NOW - a.bs
+    a.bz, a.bs = busy > 0 and busy or nil, nil
   end
   if a.on or NOT_FOR_CALLS[a.st] then a.fr = nil else a.fr = a.fr or NOW end
 end
 
 local function commit_agent(id)
   local a, was = U.agent[id], U.agent_was[id]
-  clean(a)
   account_time(a)
-  clean(a)
   local is = agent_print(id, a)
   if was.gr ~= is.gr or was.st ~= is.st or was.idle ~= is.idle or was.on ~= is.on then
     count_agent(was, -1)
@@ -655,6 +676,7 @@ end
 
 -- The last task of an agent that was taken out of the call distribution has ended: it is put back.
 local function release_agent(agent_id, a, task, t)
+  if not a.gr then return end
   local standing = standing_command(agent_id)
   if a.st ~= 'RESERVED' and not (standing and standing.kind == 'RESERVE') then return end
   local gate = gate_of(a)
@@ -737,7 +759,7 @@ end
 
 local function finish(t, state, reason)
   leave_queue(t)
-  t.s, t.dl, t.ee, t.er = state, nil, NOW, reason
+  t.s, t.dl, t.ee, t.er = state, nil, NOW, reason ~= '' and reason or nil
   if state ~= 'COMPLETED' then clear_holder(t) end
 end
 

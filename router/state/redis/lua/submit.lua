@@ -1,5 +1,5 @@
 -- submit: nothing -> QUEUED or SCHEDULED, for up to 100 tasks.
--- KEYS: @task requests refs requests_at
+-- KEYS: @held queue heads queues qrefs meta requests refs requests_at
 -- ARGS: tasks = [{id, t = record, sp = packed spec, rid = request id, fp}], defs = {queue id = packed definition},
 --       max = most tasks a site may hold
 -- RETURNS: OK with rows = per task {o, r, new, id, t, sp, cp, rs}
@@ -68,7 +68,7 @@ for i, new in ipairs(A.tasks) do
   rows[i] = row
 end
 if #U.task_order > 0 then
-  redis.call('HSETNX', K.meta, 'schema', 1)
+  if room + #U.task_order == A.max then redis.call('HSETNX', K.meta, 'schema', 1) end
   commit()
 end
 for _, row in ipairs(rows) do
