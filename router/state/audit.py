@@ -33,7 +33,7 @@ KEYS = frozenset(
         *("tasks", "specs", "checkpoints", "results", "history", "queues", "qrefs"),
         *("agents", "profiles", "groups", "gates", "feeds", "commands", "callqueues", "leads", "docs"),
         *("requests", "refs", "paused", "counts", "totals", "meta"),
-        *("queue", "heads", "idle", "busy", "due", "ended", "requests_at", "workers", "events"),
+        *("queue", "heads", "idle", "busy", "due", "ended", "workers", "events"),
         "recording",
     }
 )
@@ -299,14 +299,15 @@ def owners(view: View) -> Iterator[str]:
     yield from _same_fields("history", view.part("history"), "tasks", view.tasks)
     yield from _same_fields("profiles", view.part("profiles"), "agents", view.agents)
     yield from _same_fields("queues", view.part("queues"), "qrefs", view.part("qrefs"))
-    requests_at = _scores(view.dump.get("requests_at") or [])
-    yield from _same_fields("requests", view.part("requests"), "requests_at", requests_at)
     for key in ("checkpoints", "results"):
         yield from _strays(key, view.part(key), "tasks", view.tasks)
     yield from _strays("commands", view.part("commands"), "agents", view.agents)
-    for name, task in view.part("refs").items():
-        if task not in view.tasks:
-            yield f"refs[{name}] names task {task}, which does not exist"
+    for key, field in (("refs", "ref"), ("requests", "rq")):
+        owned = {_name(record, field): task for task, record in view.tasks.items() if field in record}
+        yield from _same_fields(key, view.part(key), "tasks by name", owned)
+        for name, task in view.part(key).items():
+            if owned.get(name, task) != task:
+                yield f"{key}[{name}] names task {task}, not {owned[name]}"
 
 
 CHECKS: dict[int, Check] = {
@@ -378,6 +379,11 @@ def _feeds_step(old: View, new: View) -> Iterator[str]:
 def _words(record: Record, name: str) -> list[str]:
     text: str = record.get(name, "")
     return text.split()
+
+
+def _name(record: Record, field: str) -> str:
+    """How a submitter's own name for a task is kept."""
+    return f"{record.get('sub', '')}|{record[field]}"
 
 
 def _queue_of(member: str) -> str:

@@ -187,6 +187,7 @@ def new_task_record(new: NewTask) -> Record:
             "wt": new.spec.work_type,
             "ref": new.spec.reference,
             "sub": new.submitter,
+            "rq": new.request_id,
             "fp": new.fingerprint,
             "of": new.offer_timeout_ms,
             "ls": new.lease_ms,

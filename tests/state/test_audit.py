@@ -146,7 +146,8 @@ FAULTS: list[tuple[int, str, Callable[[Dump], None]]] = [
     (13, "a task without a spec", drop("specs", "t5")),
     (13, "a checkpoint without a task", put("checkpoints", "ghost", [1, 2, ""])),
     (13, "a reference to nothing", put("refs", "crm|x", "ghost")),
-    (13, "a request that never ends", put("requests_at", [])),
+    (13, "a request of nobody's", put("requests", "crm|x", "t4")),
+    (13, "a reference to another task", put("refs", "crm|r0", "t4")),
     (13, "a command for nobody", put("commands", {"ghost": {"id": "c1"}})),
     (13, "a queue that nobody counts", put("queues", "ghost", {"iv": 1})),
 ]

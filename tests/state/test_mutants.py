@@ -356,8 +356,8 @@ FAULTS = [
     Fault(
         "request ids are not kept",
         "submit",
-        "redis.call('HSET', K.requests, request,",
-        "rawequal(K.requests,",
+        "redis.call('HSET', K.requests, request, id)",
+        "",
         test_submit.test_a_repeated_request_answers_with_the_first_task,
     ),
     Fault(

@@ -88,8 +88,7 @@ class Site:
 
         self.due: SortedList = SortedList()
         self.ended: SortedList = SortedList()
-        self.requests: dict[str, Record] = {}
-        self.requests_at: SortedList = SortedList()
+        self.requests: dict[str, str] = {}
         self.refs: dict[str, str] = {}
 
         self.agents: SortedDict = SortedDict()
@@ -276,7 +275,7 @@ class Site:
             "callqueues": _copies(self.callqueues),
             "leads": _copies(self.leads),
             "docs": _copies(self.docs),
-            "requests": _copies(self.requests),
+            "requests": dict(self.requests),
             "refs": dict(self.refs),
             "paused": dict(self.paused),
             "counts": dict(self.counts),
@@ -303,7 +302,6 @@ class Site:
             ),
             "due": _scored(self.due),
             "ended": _scored(self.ended),
-            "requests_at": _scored(self.requests_at),
             "workers": [[worker, at] for worker, at in sorted(self.workers.items())],
             "events": [list(entry) for _, entry in self.events],
             "recording": [[f"{time}-{number}", _as_text(chunk)] for time, number, chunk in self.recording],

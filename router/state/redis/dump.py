@@ -27,6 +27,7 @@ _PLAIN: dict[str, Callable[[str], Any]] = {
     "counts": int,
     "totals": int,
     "meta": int,
+    "requests": _text,
     "refs": _text,
     "paused": _text,
 }

@@ -15,7 +15,7 @@ HASHES = (
 )  # fmt: skip
 LEXICAL = ("queue", "heads", "idle", "busy")
 """Sorted sets whose scores are all 0: the members' text is the order."""
-TIMED = ("due", "ended", "requests_at", "workers")
+TIMED = ("due", "ended", "workers")
 """Sorted sets by a time in ms."""
 STREAMS = ("events", "recording")
 NAMES = frozenset((*HASHES, *LEXICAL, *TIMED, *STREAMS))

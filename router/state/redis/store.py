@@ -485,7 +485,7 @@ class RedisStore(Looks):
         )
 
     async def purge(self, site: str, before_ms: int, limit: int, now_ms: int | None = None) -> int:
-        """Forget up to ``limit`` (<= 100) tasks that ended before ``before_ms``, and old request ids."""
+        """Forget up to ``limit`` (<= 100) tasks that ended before ``before_ms``."""
         reply = await self._call("purge", site, now_ms, before=before_ms, limit=min(limit, MOST_PER_CALL))
         return int(reply["n"])
 
@@ -606,8 +606,6 @@ def _new_task(new: NewTask) -> dict[str, Any]:
         "id": new.id,
         "t": records.new_task_record(new),
         "sp": records.pack_spec(new.spec),
-        "rid": new.request_id or None,
-        "fp": new.fingerprint or None,
     }
 
 
