@@ -188,7 +188,7 @@ def new_task_record(new: NewTask) -> Record:
             "ref": new.spec.reference,
             "sub": new.submitter,
             "rq": new.request_id,
-            "fp": new.fingerprint,
+            "fp": new.fingerprint if new.request_id or new.spec.reference else "",
             "of": new.offer_timeout_ms,
             "ls": new.lease_ms,
             "ma": new.max_attempts,
