@@ -33,7 +33,7 @@ _CURSOR = re.compile(r"q.+|[de]-?\d{1,16}\|.+", re.DOTALL)
 _SECTIONS = "qde"
 """The order in which tasks are listed: those in the queue, those with a deadline, the ended ones."""
 _SCAN = 200
-"""Members read per trip while a listing looks for tasks in the states asked for."""
+"""Members read per trip while a listing looks for tasks in the states asked for, or a look reads all agents."""
 _ENDED = frozenset({TaskState.COMPLETED, TaskState.CANCELED, TaskState.EXPIRED, TaskState.DEAD_LETTER})
 
 
@@ -132,7 +132,7 @@ class Looks:
 
     async def sessions_of(self, site: str, worker: str) -> list[tuple[str, str]]:
         """(agent, session) of the sessions that the worker holds, to reap a worker that died."""
-        found = await self._hash(site, "agents", records.unpack)
+        found = await self._scan(site, "agents", records.unpack)
         return sorted((id, a["ss"]) for id, a in found.items() if a.get("wk") == worker and a.get("ss"))
 
     # -- telephony, gates, figures -------------------------------------------------------------------------
@@ -238,6 +238,17 @@ class Looks:
     async def _hash(self, site: str, name: str, decode: Callable[[bytes], T]) -> dict[str, T]:
         found = pairs(await self._connections.send("HGETALL", key(site, name)))
         return {text(field): decode(value) for field, value in found}
+
+    async def _scan(self, site: str, name: str, decode: Callable[[bytes], T]) -> dict[str, T]:
+        """As :meth:`_hash`, in several short trips: for a hash so long that the store would stand still."""
+        found: dict[str, T] = {}
+        cursor = 0
+        while True:
+            answer = await self._connections.send("HSCAN", key(site, name), cursor, "COUNT", _SCAN)
+            found.update((text(field), decode(value)) for field, value in pairs(answer[1]))
+            cursor = int(answer[0])
+            if cursor == 0:
+                return found
 
     async def _tasks(self, site: str, ids: Sequence[str]) -> list[Task]:
         """The tasks of these ids that exist, in their order."""

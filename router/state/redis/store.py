@@ -574,7 +574,7 @@ class RedisStore(Looks):
     async def _unnamed(self, site: str, source: str, agents: Sequence[AgentReport]) -> list[str]:
         """Agents of the source that this part of a snapshot does not name; the transition looks again."""
         named = {report.agent for report in agents}
-        found = await self._hash(site, "agents", records.unpack)
+        found = await self._scan(site, "agents", records.unpack)
         return sorted(
             id
             for id, record in found.items()
