@@ -73,6 +73,7 @@ local function with(list, word)
 end
 
 local function without(list, word)
+  if list == word then return nil end
   local kept
   for item in string.gmatch(list or '', '%S+') do
     if item ~= word then kept = with(kept, item) end
@@ -81,6 +82,7 @@ local function without(list, word)
 end
 
 local function size(list)
+  if not list then return 0 end
   local n = 0
   for _ in string.gmatch(list or '', '%S+') do n = n + 1 end
   return n
