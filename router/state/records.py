@@ -7,6 +7,7 @@ back.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import lru_cache
@@ -501,6 +502,57 @@ def document_from(name: str, record: Mapping[str, Any]) -> Document:
     """A document from the field ``kind/id`` and its record."""
     kind, _, id = name.partition("/")
     return Document(kind=kind, id=id, etag=record["e"], body=record["b"])
+
+
+# -- counters ----------------------------------------------------------------------------------------------
+TOTALS = {
+    "submit": "submitted",
+    "schedule": "scheduled",
+    "relax": "relaxed",
+    "offer": "offered",
+    "pull": "pulled",
+    "accept": "accepted",
+    "decline": "declined",
+    "rescind": "rescinded",
+    "offer_timeout": "offer_timeout",
+    "checkpoint": "checkpointed",
+    "extend": "extended",
+    "complete": "completed",
+    "release": "released",
+    "park": "parked",
+    "resume": "resumed",
+    "unpark": "unparked",
+    "recall": "recalled",
+    "force": "forced",
+    "lease_timeout": "lease_timeout",
+    "cancel": "canceled",
+    "expire": "expired",
+    "update": "updated",
+    "revive": "revived",
+}
+"""The monotone counter that each arrow moves."""
+
+
+def tally(steps: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+    """What there is now, and how often each thing has happened, from ``<work type>|<from>|<to>|<name>`` counts.
+
+    ``p|<priority>`` counts what is QUEUED and is taken as it is.
+    """
+    counts: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
+    for step, n in steps.items():
+        work_type, *rest = step.split("|")
+        if len(rest) == 1:
+            counts[step] = n
+            continue
+        source, target, name = rest
+        counts[f"{work_type}|{source}"] -= n
+        counts[f"{work_type}|{target}"] += n
+        if name in TOTALS:
+            totals[TOTALS[name]] += n
+        if target == TaskState.DEAD_LETTER and source != target:
+            totals["dead"] += n
+    return {name: n for name, n in counts.items() if n and not name.endswith("|")}, dict(totals)
 
 
 # -- history and events ------------------------------------------------------------------------------------

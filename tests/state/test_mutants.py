@@ -318,7 +318,7 @@ FAULTS = [
     Fault(
         "counters are only added to",
         "lib",
-        "count_task(was, -1)",
+        "count_priority(was, -1)",
         "",
         test_claim.test_a_pull_leases_at_once,
         AUDIT,

@@ -227,3 +227,21 @@ def test_a_command_hint_carries_the_command() -> None:
         "cmd": records.command_record(command),
     }
     assert records.hint_from(message).command == command
+
+
+def test_what_there_is_follows_from_the_steps() -> None:
+    steps = {
+        "claims||QUEUED|submit": 5,
+        "claims|QUEUED|ACTIVE|pull": 3,
+        "claims|ACTIVE|ACTIVE|extend": 2,
+        "claims|ACTIVE|COMPLETED|complete": 1,
+        "claims|ACTIVE|DEAD_LETTER|lease_timeout": 1,
+        "claims|COMPLETED||purge": 1,
+        "p|50": 2,
+    }
+    counts, totals = records.tally(steps)
+    assert counts == {"claims|QUEUED": 2, "claims|ACTIVE": 1, "claims|DEAD_LETTER": 1, "p|50": 2}
+    assert totals == {
+        **{"submitted": 5, "pulled": 3, "extended": 2, "completed": 1, "lease_timeout": 1},
+        "dead": 1,
+    }

@@ -25,7 +25,6 @@ _PLAIN: dict[str, Callable[[str], Any]] = {
     "profiles": _text,
     "qrefs": int,
     "counts": int,
-    "totals": int,
     "meta": int,
     "requests": _text,
     "refs": _text,
@@ -35,10 +34,11 @@ _PLAIN: dict[str, Callable[[str], Any]] = {
 
 
 def decode_dump(found: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    """{key name: {field: value} | members | events} from the dump function's answer, histories apart from records."""
-    tasks, history = _tasks(found["tasks"])
+    """{key name: {field: value} | members | events} from the dump function's answer, histories and totals apart."""
     content = {name: _decoded(name, answer) for name, answer in found.items() if name != "tasks"}
-    return {"tasks": tasks, "history": history, **content}
+    content["tasks"], content["history"] = _tasks(found["tasks"])
+    content["counts"], content["totals"] = records.tally(content["counts"])
+    return content
 
 
 def _tasks(answer: Sequence[Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -11,7 +11,7 @@ PREFIX = "wr1"
 HASHES = (
     "tasks", "specs", "checkpoints", "results", "queues", "qrefs", "agents", "profiles",
     "groups", "gates", "feeds", "callqueues", "commands", "leads", "docs", "requests", "refs", "paused",
-    "counts", "totals", "meta",
+    "counts", "meta",
 )  # fmt: skip
 LEXICAL = ("queue", "heads", "idle", "busy")
 """Sorted sets whose scores are all 0: the members' text is the order."""

@@ -181,8 +181,7 @@ class Looks:
 
     async def backlog(self, site: str) -> Backlog:
         """Counts for supervisors."""
-        counts = await self._hash(site, "counts", int)
-        totals = await self._hash(site, "totals", int)
+        counts, totals = records.tally(await self._hash(site, "counts", int))
         by_type: dict[tuple[str, TaskState], int] = {}
         by_priority: dict[int, int] = {}
         for name, n in sorted(counts.items()):

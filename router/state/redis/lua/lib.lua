@@ -2,8 +2,8 @@
 -- done() or commit(), which alone writes: whatever a refusal returns before that has changed nothing.
 -- The loader puts the library's name before this text and every transition after it.
 --
--- KEYSET held: tasks specs checkpoints results due counts totals events
--- KEYSET task: tasks specs queue heads queues qrefs due ended counts totals events agents groups
+-- KEYSET held: tasks specs checkpoints results due counts events
+-- KEYSET task: tasks specs queue heads queues qrefs due ended counts events agents groups
 -- KEYSET task: idle busy meta gates commands checkpoints results
 
 local K     -- the keys of this call by their names
@@ -22,15 +22,6 @@ local TERMINAL = {COMPLETED = true, CANCELED = true, EXPIRED = true}
 local ON_PHONE = {RINGING = true, ON_CALL = true}
 local NOT_FOR_CALLS = {RESERVED = true, OFFLINE = true}
 local BUSY = {RINGING = true, ON_CALL = true, AFTER_CALL = true}
-
--- What each arrow of router.domain.lifecycle counts as in `totals`.
-local TOTAL = {
-  submit = 'submitted', schedule = 'scheduled', relax = 'relaxed', offer = 'offered', pull = 'pulled',
-  accept = 'accepted', decline = 'declined', rescind = 'rescinded', offer_timeout = 'offer_timeout',
-  complete = 'completed', release = 'released', park = 'parked', resume = 'resumed', unpark = 'unparked',
-  recall = 'recalled', checkpoint = 'checkpointed', force = 'forced', lease_timeout = 'lease_timeout', cancel = 'canceled',
-  expire = 'expired', update = 'updated', revive = 'revived',
-}
 
 -- ---------------------------------------------------------------------------------------------- small things
 local function whole(n)
@@ -243,7 +234,7 @@ end
 local function new_unit()
   return {
     task = {}, task_was = {}, task_order = {}, agent = {}, agent_was = {}, agent_order = {}, defs = {}, groups = {},
-    totals = {}, counts = {}, refs = {}, queue = {}, trail = {}, events = {}, hints = {}, work = {}, command = {},
+    counts = {}, refs = {}, queue = {}, trail = {}, events = {}, hints = {}, work = {}, command = {},
     report = {},
   }
 end
@@ -254,7 +245,7 @@ end
 
 -- Where a task stands outside its record; commit() moves it from the old footprint to the new one.
 local function task_print(id, t)
-  local is = {s = t.s, wt = t.wt, p = t.p or 0, dl = t.dl, hn = t.hn or 0}
+  local is = {s = t.s, p = t.p or 0, dl = t.dl, hn = t.hn or 0}
   if t.s == 'QUEUED' then is.q, is.member = t.q, t.q .. '|' .. order16(t.o or 0) .. '|' .. id end
   if TERMINAL[t.s] or t.s == 'DEAD_LETTER' then is.ee = t.ee end
   if not TERMINAL[t.s] then is.pl = t.pl end
@@ -370,9 +361,12 @@ local function commit_place(id, was, is)
   end
 end
 
-local function count_task(is, by)
-  if not is.s then return end
-  bump(U.counts, is.wt .. '|' .. is.s, by)
+-- Each step of a task is counted once, by work type; how many tasks are in a state follows (records.tally).
+local function count_step(t, source, target, name)
+  bump(U.counts, t.wt .. '|' .. source .. '|' .. target .. '|' .. name, 1)
+end
+
+local function count_priority(is, by)
   if is.s == 'QUEUED' then bump(U.counts, 'p|' .. whole(is.p), by) end
 end
 
@@ -397,8 +391,8 @@ local function commit_task(id)
   t.rev, t.ch = (t.rev or 0) + 1, NOW
   local is = task_print(id, t)
   commit_place(id, was, is)
-  count_task(was, -1)
-  count_task(is, 1)
+  count_priority(was, -1)
+  count_priority(is, 1)
   if was.pl ~= is.pl then
     adjust_plan(was.pl, -1)
     adjust_plan(is.pl, 1)
@@ -492,7 +486,6 @@ local function commit_counters()
   for name, by in pairs(U.counts) do
     if by ~= 0 and redis.call('HINCRBY', K.counts, name, by) == 0 then redis.call('HDEL', K.counts, name) end
   end
-  for name, by in pairs(U.totals) do redis.call('HINCRBY', K.totals, name, by) end
 end
 
 local function commit_events()
@@ -579,7 +572,7 @@ local function save_gate(group, old, gate)
 end
 
 -- ---------------------------------------------------------------------------------------------- steps of transitions
--- Records one arrow of the lifecycle for the task's history, the event stream and the totals.
+-- Records one arrow of the lifecycle for the task's history, the event stream and the counts.
 local function arrow(id, t, name, source, actor, reason, agent)
   changed_task(id)
   t.hn = math.min(HISTORY_KEPT, (t.hn or 0) + 1)
@@ -592,7 +585,7 @@ local function arrow(id, t, name, source, actor, reason, agent)
   else
     new[#new + 1] = ARROW .. steps
   end
-  bump(U.totals, TOTAL[name], 1)
+  count_step(t, source, t.s, name)
 end
 
 local function next_fence()

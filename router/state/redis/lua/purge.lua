@@ -8,7 +8,7 @@ local below = '(' .. whole(A.before)
 local ids = redis.call('ZRANGEBYSCORE', K.ended, '-inf', below, 'LIMIT', 0, A.limit)
 for _, id in ipairs(ids) do
   local t = get_task(id)
-  count_task(U.task_was[id], -1)
+  count_step(t, t.s, '', 'purge')
   adjust_plan(U.task_was[id].pl, -1)
   for _, name in ipairs({'tasks', 'specs', 'checkpoints', 'results'}) do redis.call('HDEL', K[name], id) end
   redis.call('ZREM', K.ended, id)
