@@ -567,7 +567,7 @@ class Store(Protocol):
         """Remove a document; EtagMismatch if it changed since."""
 
     async def purge(self, site: str, before_ms: int, limit: int, now_ms: int | None = None) -> int:
-        """Forget up to ``limit`` (<= 100) tasks that ended before ``before_ms``, and old request ids; how many."""
+        """Forget up to ``limit`` (<= 100) tasks that ended before ``before_ms``; how many."""
 
     async def beat(self, site: str, worker: str, now_ms: int | None = None) -> list[str]:
         """Say that the worker lives; the workers of the site silent for 15 s or more (to be reaped)."""

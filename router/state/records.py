@@ -7,6 +7,7 @@ back.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import lru_cache
@@ -77,11 +78,26 @@ def as_bytes(value: str | bytes) -> bytes:
     return value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
 
 
-def unpack_all(blob: bytes) -> list[Any]:
-    """Every value of several that were packed one after the other (a task's history)."""
+def unpack_first(blob: bytes) -> Any:
+    """The first of several values that were packed one after the other: a task's record without its arrows."""
+    return _reader(blob).unpack()
+
+
+def unpack_task(blob: bytes) -> tuple[Record, list[list[Any]]]:
+    """A task's record, and its arrows, which stand behind it. The arrow of a submit is kept only with others."""
+    record, *arrows = _reader(blob)
+    return record, arrows or [submit_arrow(record)]
+
+
+def submit_arrow(record: Mapping[str, Any]) -> list[Any]:
+    """The first arrow of a task that has taken no other."""
+    return [record["c"], "", record["s"], "submit", f"submitter:{record.get('sub', '')}", "", "", 0]
+
+
+def _reader(blob: bytes) -> msgpack.Unpacker:
     reader = msgpack.Unpacker(raw=False, unicode_errors="surrogateescape", strict_map_key=False)
     reader.feed(blob)
-    return list(reader)
+    return reader
 
 
 def without_zeros(record: Mapping[str, Any]) -> Record:
@@ -178,7 +194,8 @@ def new_task_record(new: NewTask) -> Record:
             "wt": new.spec.work_type,
             "ref": new.spec.reference,
             "sub": new.submitter,
-            "fp": new.fingerprint,
+            "rq": new.request_id,
+            "fp": new.fingerprint if new.request_id or new.spec.reference else "",
             "of": new.offer_timeout_ms,
             "ls": new.lease_ms,
             "ma": new.max_attempts,
@@ -491,6 +508,57 @@ def document_from(name: str, record: Mapping[str, Any]) -> Document:
     """A document from the field ``kind/id`` and its record."""
     kind, _, id = name.partition("/")
     return Document(kind=kind, id=id, etag=record["e"], body=record["b"])
+
+
+# -- counters ----------------------------------------------------------------------------------------------
+TOTALS = {
+    "submit": "submitted",
+    "schedule": "scheduled",
+    "relax": "relaxed",
+    "offer": "offered",
+    "pull": "pulled",
+    "accept": "accepted",
+    "decline": "declined",
+    "rescind": "rescinded",
+    "offer_timeout": "offer_timeout",
+    "checkpoint": "checkpointed",
+    "extend": "extended",
+    "complete": "completed",
+    "release": "released",
+    "park": "parked",
+    "resume": "resumed",
+    "unpark": "unparked",
+    "recall": "recalled",
+    "force": "forced",
+    "lease_timeout": "lease_timeout",
+    "cancel": "canceled",
+    "expire": "expired",
+    "update": "updated",
+    "revive": "revived",
+}
+"""The monotone counter that each arrow moves."""
+
+
+def tally(steps: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+    """What there is now, and how often each thing has happened, from ``<work type>|<from>|<to>|<name>`` counts.
+
+    ``p|<priority>`` counts what is QUEUED and is taken as it is.
+    """
+    counts: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
+    for step, n in steps.items():
+        work_type, *rest = step.split("|")
+        if len(rest) == 1:
+            counts[step] = n
+            continue
+        source, target, name = rest
+        counts[f"{work_type}|{source}"] -= n
+        counts[f"{work_type}|{target}"] += n
+        if name in TOTALS:
+            totals[TOTALS[name]] += n
+        if target == TaskState.DEAD_LETTER and source != target:
+            totals["dead"] += n
+    return {name: n for name, n in counts.items() if n and not name.endswith("|")}, dict(totals)
 
 
 # -- history and events ------------------------------------------------------------------------------------

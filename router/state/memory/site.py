@@ -95,8 +95,7 @@ class Site:
         self.next_due_ms: int | None = None
         """The earliest deadline: a simulator asks after each event."""
         self.ended: SortedList = SortedList()
-        self.requests: dict[str, Record] = {}
-        self.requests_at: SortedList = SortedList()
+        self.requests: dict[str, str] = {}
         self.refs: dict[str, str] = {}
 
         self.agents: SortedDict = SortedDict()
@@ -289,10 +288,6 @@ class Site:
             "history": {task: [list(entry) for entry in kept] for task, kept in self.history.items()},
             "queues": _copies(self.queues),
             "qrefs": dict(self.qrefs),
-            "headof": {
-                qid: f"{anchor}|{family}|{order_key(origin)}|{qid}"
-                for qid, (anchor, family, origin) in self.headof.items()
-            },
             "agents": _copies(self.agents),
             "profiles": {agent: _as_text(blob) for agent, blob in self.profiles.items()},
             "groups": _copies(self.groups),
@@ -302,7 +297,7 @@ class Site:
             "callqueues": _copies(self.callqueues),
             "leads": _copies(self.leads),
             "docs": _copies(self.docs),
-            "requests": _copies(self.requests),
+            "requests": dict(self.requests),
             "refs": dict(self.refs),
             "paused": dict(self.paused),
             "counts": dict(self.counts),
@@ -329,7 +324,6 @@ class Site:
             ),
             "due": _scored(self.due),
             "ended": _scored(self.ended),
-            "requests_at": _scored(self.requests_at),
             "workers": [[worker, at] for worker, at in sorted(self.workers.items())],
             "events": [list(entry) for _, entry in self.events],
             "recording": [[f"{time}-{number}", _as_text(chunk)] for time, number, chunk in self.recording],

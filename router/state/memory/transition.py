@@ -19,32 +19,6 @@ from router.state.memory.site import AgentPlaces, Site, bump
 from router.state.records import Record
 
 QUEUED = TaskState.QUEUED.value
-TOTALS = {
-    "submit": "submitted",
-    "schedule": "scheduled",
-    "relax": "relaxed",
-    "offer": "offered",
-    "pull": "pulled",
-    "accept": "accepted",
-    "decline": "declined",
-    "rescind": "rescinded",
-    "offer_timeout": "offer_timeout",
-    "checkpoint": "checkpointed",
-    "extend": "extended",
-    "complete": "completed",
-    "release": "released",
-    "park": "parked",
-    "resume": "resumed",
-    "unpark": "unparked",
-    "recall": "recalled",
-    "force": "forced",
-    "lease_timeout": "lease_timeout",
-    "cancel": "canceled",
-    "expire": "expired",
-    "update": "updated",
-    "revive": "revived",
-}
-"""The monotone counter that each arrow moves."""
 _DECIDED = frozenset({"offer", "recall", "rescind", "force"})
 """Arrows that keep why they were taken."""
 _NOT_FOR_CALLS = frozenset({AgentState.RESERVED, AgentState.OFFLINE})
@@ -94,7 +68,7 @@ class Transition:
         source = record.get("s", "")
         self._move_counts(record, source, target.value)
         record["s"] = target.value
-        self.total(TOTALS[name])
+        self.total(records.TOTALS[name])
         entry = [self.now, source, target.value, name, actor, reason, agent, record.get("f", 0)]
         if self.why and name in _DECIDED:
             entry += [self.why, record.get("pv", 0) if self.version is None else self.version]

@@ -33,7 +33,7 @@ _CURSOR = re.compile(r"q.+|[de]-?\d{1,16}\|.+", re.DOTALL)
 _SECTIONS = "qde"
 """The order in which tasks are listed: those in the queue, those with a deadline, the ended ones."""
 _SCAN = 200
-"""Members read per trip while a listing looks for tasks in the states asked for."""
+"""Members read per trip while a listing looks for tasks in the states asked for, or a look reads all agents."""
 _MANY = 500
 """Fields that one command reads of a hash: so the store is never busy for long with one look."""
 _ENDED = frozenset({TaskState.COMPLETED, TaskState.CANCELED, TaskState.EXPIRED, TaskState.DEAD_LETTER})
@@ -98,10 +98,10 @@ class Looks:
 
     async def history(self, site: str, task: str) -> list[TaskTransition]:
         """The arrows that a task took, oldest first (the latest 32)."""
-        blob = await self._connections.send("HGET", key(site, "history"), task)
+        blob = await self._connections.send("HGET", key(site, "tasks"), task)
         if blob is None:
             raise NotFound(f"task {task} does not exist")
-        return [records.transition_from(entry) for entry in records.unpack_all(blob)]
+        return [records.transition_from(arrow) for arrow in records.unpack_task(blob)[1]]
 
     async def position(self, site: str, task: str) -> int:
         """How many tasks of its queue stand before a QUEUED task."""
@@ -138,7 +138,7 @@ class Looks:
 
     async def sessions_of(self, site: str, worker: str) -> list[tuple[str, str]]:
         """(agent, session) of the sessions that the worker holds, to reap a worker that died."""
-        found = await self._hash(site, "agents", records.unpack)
+        found = await self._scan(site, "agents", records.unpack)
         return sorted((id, a["ss"]) for id, a in found.items() if a.get("wk") == worker and a.get("ss"))
 
     # -- telephony, gates, figures -------------------------------------------------------------------------
@@ -178,8 +178,8 @@ class Looks:
 
     async def queues(self, site: str, cursor: str, limit: int) -> tuple[list[QueueFigures], str]:
         """Non-empty queues and their heads, by id."""
-        names = sorted(map(text, await self._connections.send("HKEYS", key(site, "headof"))))
-        names = [name for name in names if name > cursor]
+        heads = map(text, await self._connections.send("ZRANGE", key(site, "heads"), 0, -1))
+        names = sorted(name for name in (head.rpartition("|")[2] for head in heads) if name > cursor)
         page = names[:limit]
         paused = await self.paused(site)
         found = [await self._queue_figures(site, qid, paused) for qid in page]
@@ -187,8 +187,7 @@ class Looks:
 
     async def backlog(self, site: str) -> Backlog:
         """Counts for supervisors."""
-        counts = await self._hash(site, "counts", int)
-        totals = await self._hash(site, "totals", int)
+        counts, totals = records.tally(await self._hash(site, "counts", int))
         by_type: dict[tuple[str, TaskState], int] = {}
         by_priority: dict[int, int] = {}
         for name, n in sorted(counts.items()):
@@ -245,10 +244,21 @@ class Looks:
         found = pairs(await self._connections.send("HGETALL", key(site, name)))
         return {text(field): decode(value) for field, value in found}
 
+    async def _scan(self, site: str, name: str, decode: Callable[[bytes], T]) -> dict[str, T]:
+        """As :meth:`_hash`, in several short trips: for a hash so long that the store would stand still."""
+        found: dict[str, T] = {}
+        cursor = 0
+        while True:
+            answer = await self._connections.send("HSCAN", key(site, name), cursor, "COUNT", _SCAN)
+            found.update((text(field), decode(value)) for field, value in pairs(answer[1]))
+            cursor = int(answer[0])
+            if cursor == 0:
+                return found
+
     async def _tasks(self, site: str, ids: Sequence[str]) -> list[Task]:
         """The tasks of these ids that exist, in their order."""
         return [
-            task_of(id, records.unpack(record), rest)
+            task_of(id, records.unpack_first(record), rest)
             for id, record, *rest in await self._fields(site, _TASK_PARTS, ids)
             if record is not None
         ]

@@ -486,7 +486,7 @@ class RedisStore(Looks):
         )
 
     async def purge(self, site: str, before_ms: int, limit: int, now_ms: int | None = None) -> int:
-        """Forget up to ``limit`` (<= 100) tasks that ended before ``before_ms``, and old request ids."""
+        """Forget up to ``limit`` (<= 100) tasks that ended before ``before_ms``."""
         reply = await self._call("purge", site, now_ms, before=before_ms, limit=min(limit, MOST_PER_CALL))
         return int(reply["n"])
 
@@ -575,7 +575,7 @@ class RedisStore(Looks):
     async def _unnamed(self, site: str, source: str, agents: Sequence[AgentReport]) -> list[str]:
         """Agents of the source that this part of a snapshot does not name; the transition looks again."""
         named = {report.agent for report in agents}
-        found = await self._hash(site, "agents", records.unpack)
+        found = await self._scan(site, "agents", records.unpack)
         return sorted(
             id
             for id, record in found.items()
@@ -607,8 +607,6 @@ def _new_task(new: NewTask) -> dict[str, Any]:
         "id": new.id,
         "t": records.new_task_record(new),
         "sp": records.pack_spec(new.spec),
-        "rid": new.request_id or None,
-        "fp": new.fingerprint or None,
     }
 
 

@@ -114,7 +114,7 @@ async def test_empty_queues_leave_nothing_behind(stage: Stage) -> None:
     await stage.cancel()
     assert await stage.store.queues(stage.site, "", 100) == ([], "")
     content = await stage.dump()
-    assert not {"queues", "qrefs", "headof", "heads", "queue"} & content.keys()
+    assert not {"queues", "qrefs", "heads", "queue"} & content.keys()
 
 
 async def test_pauses_are_listed_with_their_reasons(stage: Stage) -> None:

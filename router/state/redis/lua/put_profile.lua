@@ -19,6 +19,7 @@ else
   new_agent(id, a)
 end
 for name, value in pairs(A.set) do a[name] = value end
+clean(a)
 a.rev = (a.rev or 0) + 1
 redis.call('HSET', K.profiles, id, A.blob)
 redis.call('HSETNX', K.meta, 'schema', 1)

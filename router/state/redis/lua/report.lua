@@ -82,6 +82,7 @@ local function apply(id, state, reason, leave, mark, since)
   changed_agent(id)
   local kept = a.src == A.src and a.sn or nil  -- a mark of another source's snapshot means nothing here
   a.src, a.rsn, a.lv, a.sn = A.src, reason, leave, mark or kept
+  clean(a)
   if a.st ~= state then enter(id, a, state, since or 0) end
 end
 

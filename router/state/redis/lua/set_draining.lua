@@ -8,5 +8,6 @@ local a = get_agent(A.agent)
 if not a then return refuse('NOT_FOUND') end
 changed_agent(A.agent)
 a.dr, a.drr = A.draining and 1 or nil, A.draining and A.reason or nil
+clean(a)
 tell_worker(A.agent, a, {k = 'agent', a = a})
 return done_agent(A.agent)
