@@ -13,7 +13,7 @@ from clients.names import Names
 from clients.values import duration, new_request_id
 from loadtests import wire
 from loadtests.checks import COUNTED, NOTHING_LOST, Violation
-from loadtests.people import GROUP, KINDS, MIN_LEVEL, kind, skills_of
+from loadtests.people import GROUP, KINDS, kind, needs_of, skills_of
 from loadtests.scenarios import Scenario
 from router.v1 import (
     agents_pb2,
@@ -95,7 +95,10 @@ class Furnisher:
 
     def _work_type(self, number: int) -> None:
         template = tasks_pb2.WorkType(
-            required_skills=[common_pb2.SkillRequirement(skill=kind(number), min_level=MIN_LEVEL)],
+            required_skills=[
+                common_pb2.SkillRequirement(skill=skill, min_level=level)
+                for skill, level in needs_of(kind(number)).items()
+            ],
             expected_handling_time=duration(max(0.01, self._scenario.work_s)),
             offer_timeout=duration(_OFFER_S),
             lease_duration=duration(_LEASE_S),

@@ -49,10 +49,11 @@ class Play:
 
     def seat(self, role: str, count: int) -> int:
         """One of ``count`` numbers that no other user of the role has, in any process."""
-        first = max(0, int(getattr(self.environment.runner, "worker_index", 0)))
+        first = int(getattr(self.environment.runner, "worker_index", 0))
         # Each process has numbers of its own; where Locust gave it more users than that, it takes any that is left.
-        own = range(first, count, max(1, self.options.processes or 1))
-        for number in (*own, *range(count)):
+        step = int(self.options.processes or 1)
+        numbers: list[int] = [*range(first, count, step), *range(count)]
+        for number in numbers:
             if _taken_now(Path(self.options.seats) / f"{role}-{number}"):
                 return number
         raise RuntimeError(f"all {count} seats of {role} are taken")
