@@ -31,6 +31,8 @@ GROUP_NAME = NAMES.group(GROUP)
 _SIDE_BY_SIDE = 8
 _SLOW_S = 60.0
 """A batch of a thousand on a busy machine."""
+_LEAST_WORK_S = 1.0
+"""The router takes no shorter expectation."""
 _OFFER_S, _LEASE_S, _RESUME_S = 20.0, 120.0, 60.0
 
 
@@ -60,7 +62,7 @@ class Furnisher:
         return self._figures().counters
 
     def account(
-        self, before: supervision_pb2.Counters, counted: Mapping[str, int], timeout_s: float = 10.0
+        self, before: supervision_pb2.Counters, counted: Mapping[str, int], timeout_s: float = 2.0
     ) -> list[Violation]:
         """What the router counts against what the users counted.
 
@@ -99,7 +101,7 @@ class Furnisher:
                 common_pb2.SkillRequirement(skill=skill, min_level=level)
                 for skill, level in needs_of(kind(number)).items()
             ],
-            expected_handling_time=duration(max(0.01, self._scenario.work_s)),
+            expected_handling_time=duration(max(_LEAST_WORK_S, self._scenario.work_s)),
             offer_timeout=duration(_OFFER_S),
             lease_duration=duration(_LEASE_S),
             resume_window=duration(_RESUME_S),
