@@ -23,6 +23,7 @@ Request = agents_pb2.SessionRequest
 Response = agents_pb2.SessionResponse
 DUE_LABEL = "due"
 """Label of a task that carries the moment for which its submit was meant, in s."""
+_HURRY_S = 1.5
 REFUSALS = frozenset({"SUPERSEDED", "NOT_HOLDER", "WRONG_STATE", "OFFER_EXPIRED", "NOT_SHOWN"})
 """Refusals that are an answer: the hand-over is over. The referee asks for the cause."""
 
@@ -216,8 +217,10 @@ class Desk:
             return
         held.leased = True
         work_s = self.rng.uniform(0.5, 1.5) * self.habits.work_s
+        # The account is closed soon after the load: whoever has more work than that hurries, not all at once.
+        done_at = min(now + work_s, max(now, self.habits.ends_at + self.rng.uniform(0.0, _HURRY_S)))
         self._at(now + work_s / 2, partial(self._save, task, fence))
-        self._at(now + work_s, partial(self._complete, task, fence))
+        self._at(done_at, partial(self._complete, task, fence))
         if (former := self._former.get(task)) is not None and former < fence:
             self._complete_late(task, former, now)
 

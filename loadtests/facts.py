@@ -16,7 +16,7 @@ class Kind(StrEnum):
     TOLD = "told"
     """The router told the agent that the hand-over is over."""
     LEFT = "left"
-    """The agent's desktop is closed."""
+    """The agent's desktop is closed, or its stream broke: it is told nothing meanwhile."""
     AWAY = "away"
     """The router acknowledged that the agent is not available; ``fence`` counts the agent's absences."""
     BACK = "back"

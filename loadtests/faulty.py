@@ -8,6 +8,7 @@ Everything after the name of the fault goes to `workrouter serve`.
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -41,9 +42,11 @@ FAULTS: Mapping[str, Fault] = {
 
 def main() -> None:
     """Serve with the fault that the first argument names."""
-    fault = FAULTS[sys.argv[1]]
-    sys.argv = ["workrouter", "serve", *sys.argv[2:]]
-    with changed_library(*fault):
+    reader = ArgumentParser(prog="python -m loadtests.faulty")
+    reader.add_argument("fault", choices=sorted(FAULTS))
+    options, for_serve = reader.parse_known_args()
+    sys.argv = ["workrouter", "serve", *for_serve]
+    with changed_library(*FAULTS[options.fault]):
         workrouter()
 
 

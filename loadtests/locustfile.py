@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
 from argparse import ArgumentParser
 from typing import Any
@@ -79,6 +80,12 @@ def _begin(environment: Environment, **_: Any) -> None:
     if not isinstance(environment.runner, WorkerRunner):
         Actor.play.options.seats = tempfile.mkdtemp(prefix="seats-")
         Actor.play.options.began_at = now()
+
+
+@events.test_stop.add_listener  # type: ignore[untyped-decorator]
+def _end(environment: Environment, **_: Any) -> None:
+    if not isinstance(environment.runner, WorkerRunner):
+        shutil.rmtree(Actor.play.options.seats, ignore_errors=True)
 
 
 class Timetable(LoadTestShape):

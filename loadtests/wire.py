@@ -21,6 +21,8 @@ from grpc_status import rpc_status
 SITE = "default"
 CALL_S = 30.0
 """Deadline of a unary call."""
+RECONNECT_S = 0.5
+"""Pause before a stream that broke is opened again."""
 CONNECTIONS = 8
 """Of each process, with the router."""
 _MOST_THREADS = 256

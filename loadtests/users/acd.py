@@ -6,6 +6,7 @@ import queue
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import gevent
 import grpc
 from locust import task
 
@@ -124,6 +125,7 @@ class Acd(Actor):
 
     def _on(self, message: Answer | None, at: float) -> None:
         if message is None:
+            gevent.sleep(wire.RECONNECT_S)
             self._open()
         elif message.HasField("ack"):
             self._acknowledged(message.ack, at)

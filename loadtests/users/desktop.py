@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import random
 
+import gevent
 import grpc
 from locust import task
 
@@ -55,6 +56,9 @@ class Desktop(Actor):
         except queue.Empty:
             return
         if message is None:
+            # What was withdrawn meanwhile nobody tells it: the referee shall not expect that.
+            self.desk.leave(now())
+            gevent.sleep(wire.RECONNECT_S)
             self._open()
         else:
             self.desk.on(message, at)

@@ -176,6 +176,13 @@ def test_after_the_load_no_offer_is_answered_but_what_is_held_is_done() -> None:
     assert bench.acts(40.0) == []
 
 
+def test_long_work_is_done_soon_after_the_load() -> None:
+    bench = Bench(replace(HABITS, work_s=300.0, ends_at=5.0))
+    bench.takes(1.0)
+    assert bench.acts(4.9) == []
+    assert bench.acts(6.5) == ["complete"]
+
+
 def test_submit_and_gate_are_timed_at_the_first_offer() -> None:
     bench = Bench(replace(HABITS, openings=(2.0,)))
     bench.offers(2.5, labels={DUE_LABEL: "2.25"})

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from loadtests.checks import CHECKS, OLD_FENCE
+from loadtests.faulty import FAULTS
+from router.state.redis.library import load_library
+from tests.support.faulty import changed_library
 
 ROOT = Path(__file__).resolve().parents[2]
 _LIMIT_S = 110.0
@@ -79,11 +82,34 @@ def test_a_router_that_obeys_old_fences_fails(tmp_path: Path) -> None:
     assert OLD_FENCE in done.stderr
 
 
-def test_a_size_that_cannot_be_is_refused_at_once() -> None:
-    command = [sys.executable, "-m", "loadtests", "--desktops", "0"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+@pytest.mark.parametrize(
+    ("module", "words", "says"),
+    [
+        ("loadtests", ["--desktops", "0"], "desktops must be at least 1"),
+        ("loadtests", ["--scenario", "nothing"], "invalid choice: 'nothing'"),
+        ("loadtests", ["--fault", "stale-fence", "--address", "127.0.0.1:1"], "leave --address out"),
+        ("loadtests.faulty", ["nothing"], "invalid choice: 'nothing'"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_once(module: str, words: list[str], says: str) -> None:
+    command = [sys.executable, "-m", module, *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
     assert done.returncode == 2
-    assert "desktops must be at least 1" in done.stderr
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_each_fault_still_finds_its_line(name: str) -> None:
+    sound = load_library().code
+    with changed_library(*FAULTS[name]):
+        assert load_library().code != sound
+
+
+def test_a_router_that_cannot_be_reached_fails_the_load_test(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "loadtests", "--address", "127.0.0.1:1", "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 1
+    assert "UNAVAILABLE" in done.stderr
 
 
 def test_what_the_tests_import_patches_nothing() -> None:
