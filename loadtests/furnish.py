@@ -133,10 +133,7 @@ class Furnisher:
 
     def _batch(self, size: int) -> None:
         requests = [
-            tasks_pb2.SubmitTaskRequest(
-                task=common_pb2.Task(work_type=kind(number), priority=number % 101, payload=b"x" * 200),
-                request_id=new_request_id(),
-            )
+            tasks_pb2.SubmitTaskRequest(task=self._task(number), request_id=new_request_id())
             for number in range(size)
         ]
         answer = self._call(
@@ -144,6 +141,11 @@ class Furnisher:
         )
         if refused := [result.status for result in answer.results if result.status.code]:
             raise RuntimeError(f"the backlog was not taken: {refused[0].message}")
+
+    def _task(self, number: int) -> common_pb2.Task:
+        priorities = self._scenario.priorities
+        priority = priorities[number % len(priorities)]
+        return common_pb2.Task(work_type=kind(number), priority=priority, payload=b"x" * 200)
 
     # How.
 

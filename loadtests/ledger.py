@@ -13,14 +13,16 @@ from typing import Any
 
 import gevent
 from locust.env import Environment
-from locust.runners import WorkerRunner
+from locust.runners import MasterRunner, WorkerRunner
 
 from loadtests.checks import Referee, Violation
 from loadtests.facts import Fact
 from loadtests.moments import now
+from loadtests.schedule import Schedule
 
 _log = logging.getLogger(__name__)
 _MOST_TOLD = 20
+_LAG_PER_S = 10.0
 _REPORTED_S = 8.0
 """What happened so long ago has been reported by every process, a busy one too."""
 
@@ -46,6 +48,8 @@ class Ledger:
         else:
             events.worker_report.add_listener(self._reported)
             gevent.spawn(self._judge_always)
+        if not isinstance(environment.runner, MasterRunner):
+            gevent.spawn(self._measure_lag)
 
     # What users bring.
 
@@ -76,6 +80,14 @@ class Ledger:
         for check in checks:
             if check not in failed:
                 self._fire("check", check, None, None)
+
+    def _measure_lag(self) -> None:
+        """How late this process itself comes, ten times a second: part of every time that its users take."""
+        schedule = Schedule(now(), _LAG_PER_S)
+        while True:
+            due = schedule.next()
+            gevent.sleep(max(0.0, due - now()))
+            self.timed("locust", "own lag", due, now())
 
     # Between the processes.
 

@@ -56,6 +56,8 @@ class Scenario:
     ramp_s: float
     """In which time everybody logs in."""
     backlog: int
+    priorities: tuple[int, ...] = (40, 50, 60)
+    """Of the backlog's tasks; each of them makes a queue for each kind of work."""
     work_s: float
     """How long an agent works on a task, half to one and a half times."""
     think_s: float = 0.2
@@ -170,6 +172,7 @@ def backlog(size: Size) -> Scenario:
         seconds=seconds,
         ramp_s=3.0,
         backlog=_or(size.backlog, 20_000),
+        priorities=tuple(range(101)),
         work_s=0.5,
         pull_every_s=1.0,
     )
