@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from loadtests.account import COMPLETIONS_ACKNOWLEDGED, COMPLETIONS_SENT
 from loadtests.checks import CAPACITY, CLOCK_STEP_S, REVISIONS, SKILLS
 from loadtests.facts import ENDING, Fact, Kind
 from loadtests.moments import from_store, since
@@ -180,7 +181,7 @@ class Desk:
         if asked.late:
             return
         if asked.word == "complete" and ok:
-            self.out.count("completed")
+            self.out.count(COMPLETIONS_ACKNOWLEDGED)
         if not ok or asked.word in ENDING:
             self._let_go(asked.task, asked.fence)
         elif asked.word == "accept":
@@ -238,7 +239,7 @@ class Desk:
     def _complete(self, task: str, fence: int, due: float, now: float) -> None:
         if self._holds(task, fence):
             self._held[task].ending = True
-            self.out.count("completions sent")
+            self.out.count(COMPLETIONS_SENT)
             word = Request(complete=Request.Complete(task=task, fence=fence, outcome="done"))
             self._ask("complete", word, task, fence, due, now)
 

@@ -9,6 +9,7 @@ import gevent
 import grpc
 
 from loadtests import wire
+from loadtests.account import COMPLETIONS_ACKNOWLEDGED, COMPLETIONS_SENT
 from loadtests.checks import SKILLS
 from loadtests.desk import REFUSALS
 from loadtests.facts import Fact, Kind
@@ -54,7 +55,7 @@ class Puller(Paced):
             self.ledger.violation(SKILLS, f"{self.id()} lacks {lack}")
         done_at = due + self.play.scenario.pull_every_s / 2.0
         gevent.sleep(max(0.0, done_at - now()))
-        self.ledger.count("completions sent")
+        self.ledger.count(COMPLETIONS_SENT)
         request = agents_pb2.CompleteTaskRequest(name=task.name, fence=fence, outcome="done")
         self._complete(done_at, self.stub.CompleteTask, request)
 
@@ -72,6 +73,6 @@ class Puller(Paced):
         self.ledger.timed("unary", name, due, at, "" if known else reason)
         if known:
             ok = not reason
-            self.ledger.count("completed", ok)
+            self.ledger.count(COMPLETIONS_ACKNOWLEDGED, ok)
             word = Fact(Kind.WORD, at, self.id(), request.name, request.fence, "complete", sent, ok)
             self.ledger.fact(word)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import grpc
 
 from loadtests import wire
+from loadtests.account import SUBMITS_ACKNOWLEDGED, SUBMITS_SENT
 from loadtests.desk import DUE_LABEL
 from loadtests.moments import now
 from loadtests.people import kind
@@ -18,7 +19,6 @@ from router.v1 import common_pb2, tasks_pb2, tasks_pb2_grpc
 
 PAYLOAD = b"x" * 200
 BATCH = 10
-SENT, ACKNOWLEDGED = "submits sent", "submits acknowledged"
 
 
 class Submitter(Paced):
@@ -57,7 +57,7 @@ class Submitter(Paced):
     def next(self, due: float) -> tasks_pb2.SubmitTaskRequest:
         """The next submit, which carries the moment for which it was meant."""
         self.due = due
-        self.ledger.count(SENT)
+        self.ledger.count(SUBMITS_SENT)
         return next(self.requests)
 
 
@@ -68,7 +68,7 @@ class UnarySubmitter(Submitter):
 
     def turn(self, due: float) -> None:
         if self.call("SubmitTask", due, self.stub.SubmitTask, self.next(due)) is not None:
-            self.ledger.count(ACKNOWLEDGED)
+            self.ledger.count(SUBMITS_ACKNOWLEDGED)
 
 
 class BatchSubmitter(Submitter):
@@ -83,7 +83,7 @@ class BatchSubmitter(Submitter):
         request = tasks_pb2.BatchSubmitTasksRequest(requests=[self.next(due) for _ in range(BATCH)])
         answer = self.call(f"BatchSubmitTasks ({BATCH})", due, self.stub.BatchSubmitTasks, request)
         if answer is not None:
-            self.ledger.count(ACKNOWLEDGED, sum(not result.status.code for result in answer.results))
+            self.ledger.count(SUBMITS_ACKNOWLEDGED, sum(not result.status.code for result in answer.results))
 
 
 class StreamSubmitter(Submitter):
@@ -110,7 +110,7 @@ class StreamSubmitter(Submitter):
     def _answered(self, answer: tasks_pb2.SubmitTasksResponse) -> None:
         due = self.waiting.pop(answer.correlation_id)
         status = answer.result.status
-        self.ledger.count(ACKNOWLEDGED, not status.code)
+        self.ledger.count(SUBMITS_ACKNOWLEDGED, not status.code)
         self.ledger.timed("stream", "SubmitTasks", due, now(), status.reason if status.code else "")
 
     def _ended(self, error: grpc.RpcError | None) -> None:

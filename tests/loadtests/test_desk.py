@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from loadtests.account import COMPLETIONS_ACKNOWLEDGED, COMPLETIONS_SENT
 from loadtests.checks import CAPACITY, REVISIONS, SKILLS
 from loadtests.desk import DUE_LABEL, Desk, Habits, Request, Response
 from loadtests.facts import Fact, Kind
@@ -103,7 +104,7 @@ def test_an_offer_is_accepted_saved_and_completed() -> None:
     assert bench.acts(20.0) == ["complete"]
     bench.answers(20.1)
     assert [name for name, _, _ in bench.seen.rows] == ["accept", "checkpoint", "complete"]
-    assert bench.seen.counts == {"completions sent": 1, "completed": 1}
+    assert bench.seen.counts == {COMPLETIONS_SENT: 1, COMPLETIONS_ACKNOWLEDGED: 1}
     assert [f.kind for f in bench.seen.facts] == [Kind.SHOWN, *[Kind.WORD] * 3]
     assert bench.seen.violations == []
 
