@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from loadtests.checks import COUNTED, NOTHING_LOST, Violation
+from loadtests.checks import COUNTED, NOTHING_LOST, SOMETHING, Violation
 from router.v1 import supervision_pb2
 
 SUBMITS_SENT, SUBMITS_ACKNOWLEDGED = "submits sent", "submits acknowledged"
+HAND_OVERS = "hand-overs judged"
 COMPLETIONS_SENT, COMPLETIONS_ACKNOWLEDGED = "completions sent", "completions acknowledged"
 
 
@@ -19,6 +20,8 @@ def account(
     figures: supervision_pb2.Figures, before: supervision_pb2.Counters, counted: Mapping[str, int]
 ) -> Iterator[Violation]:
     """What does not add up, since the totals were as ``before``."""
+    if not counted.get(HAND_OVERS):
+        yield Violation(SOMETHING, "nobody was handed a task")
     there = sum(state.tasks for kind in figures.work_types for state in kind.states)
     totals = figures.counters
     if there != totals.submitted:

@@ -33,9 +33,10 @@ CAPACITY = "an agent has one task at a time"
 REVISIONS = "no message of a session is missing"
 NOTHING_LOST = "no task is lost"
 COUNTED = "the router counts each completion once"
+SOMETHING = "there is something to judge"
 CHECKS = (
     *(ONE_FENCE, FENCES_GROW, OLD_FENCE, ONE_HOLDER, DONE_ONCE, DONE_IS_DONE, BESIDE_A_CALL, CAUSE),
-    *(SKILLS, CAPACITY, REVISIONS, NOTHING_LOST, COUNTED),
+    *(SKILLS, CAPACITY, REVISIONS, NOTHING_LOST, COUNTED, SOMETHING),
 )
 
 

@@ -16,6 +16,7 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadtests import wire
+from loadtests.account import HAND_OVERS
 from loadtests.checks import CHECKS
 from loadtests.furnish import Furnisher
 from loadtests.ledger import Ledger
@@ -105,7 +106,8 @@ class Timetable(LoadTestShape):
 def _close_the_account(play: Play) -> None:
     play.ledger.judge(finally_=True)
     furnisher, before = _furnishers[play.environment]
-    for check, text in furnisher.account(before, play.ledger.totals):
+    counted = {**play.ledger.totals, HAND_OVERS: play.ledger.referee.hand_overs}
+    for check, text in furnisher.account(before, counted):
         play.ledger.violation(check, text)
     play.ledger.passed(CHECKS)
     _log.info(

@@ -7,16 +7,18 @@ import pytest
 from loadtests.account import (
     COMPLETIONS_ACKNOWLEDGED,
     COMPLETIONS_SENT,
+    HAND_OVERS,
     SUBMITS_ACKNOWLEDGED,
     SUBMITS_SENT,
     account,
 )
-from loadtests.checks import COUNTED, NOTHING_LOST
+from loadtests.checks import COUNTED, NOTHING_LOST, SOMETHING
 from router.v1 import common_pb2
 from router.v1.supervision_pb2 import Counters, Figures, TaskStateFigures, WorkTypeFigures
 
 BEFORE = Counters(submitted=100, completed=30)
 COUNTED_BY_USERS = {
+    HAND_OVERS: 8,
     SUBMITS_SENT: 12,
     SUBMITS_ACKNOWLEDGED: 10,
     COMPLETIONS_SENT: 6,
@@ -48,3 +50,10 @@ def figures(queued: int, done: int, submitted: int, completed: int) -> Figures:
 )
 def test_what_does_not_add_up(now: Figures, broken: list[str]) -> None:
     assert [violation.check for violation in account(now, BEFORE, COUNTED_BY_USERS)] == broken
+
+
+def test_a_load_test_in_which_nobody_got_a_task_proves_nothing() -> None:
+    counted = COUNTED_BY_USERS | {HAND_OVERS: 0}
+    assert [violation.check for violation in account(figures(75, 35, 110, 35), BEFORE, counted)] == [
+        SOMETHING
+    ]
