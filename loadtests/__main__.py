@@ -29,7 +29,10 @@ _SPARE_S = 120.0
 def parser() -> ArgumentParser:
     """The launcher's own options and those of the scenarios."""
     made = ArgumentParser(
-        prog="python -m loadtests", description=__doc__, formatter_class=RawDescriptionHelpFormatter
+        prog="python -m loadtests",
+        description=__doc__,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     made.add_argument("--address", help="a running router with development tokens, instead of one of our own")
     made.add_argument("--fault", choices=sorted(FAULTS), help="a fault in our router, for the checks to find")

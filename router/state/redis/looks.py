@@ -5,6 +5,7 @@ A look is not one instant: what it reads in two trips may have changed between t
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -34,6 +35,8 @@ _SECTIONS = "qde"
 """The order in which tasks are listed: those in the queue, those with a deadline, the ended ones."""
 _SCAN = 200
 """Members read per trip while a listing looks for tasks in the states asked for."""
+_SIDE_BY_SIDE = 32
+"""Queues read at once: few trips, and nobody else waits for more than these."""
 _ENDED = frozenset({TaskState.COMPLETED, TaskState.CANCELED, TaskState.EXPIRED, TaskState.DEAD_LETTER})
 
 
@@ -176,7 +179,9 @@ class Looks:
         names = [name for name in names if name > cursor]
         page = names[:limit]
         paused = await self.paused(site)
-        found = [await self._queue_figures(site, qid, paused) for qid in page]
+        found: list[QueueFigures | None] = []
+        for some in (page[i : i + _SIDE_BY_SIDE] for i in range(0, len(page), _SIDE_BY_SIDE)):
+            found += await asyncio.gather(*(self._queue_figures(site, qid, paused) for qid in some))
         return [figures for figures in found if figures], page[-1] if len(names) > limit else ""
 
     async def backlog(self, site: str) -> Backlog:
