@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test figures quality lint format proto breaking clean
+.PHONY: help demo test load figures quality lint format proto breaking clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -25,6 +25,9 @@ demo: $(VENV)/.stamp-run ## a simulated contact center on a real day of calls (D
 
 test: $(VENV)/.stamp-dev ## every test, on the real store (PYTEST_ARGS="-k fence")
 	@$(PY) -m pytest $(PYTEST_ARGS)
+
+load: $(VENV)/.stamp-load ## a load test with a router of its own, a minute (LOAD_ARGS="--scenario call-storm"; docs/load-tests.md)
+	@$(PY) -m loadtests $(LOAD_ARGS)
 
 figures: $(VENV)/.stamp-dev ## latency beside a bare gRPC echo, two minutes (docs/benchmarks/first.md)
 	@$(PY) -m loadtests.first_figures
@@ -62,8 +65,13 @@ $(VENV)/.stamp-run: pyproject.toml | $(VENV)/pyvenv.cfg
 
 $(VENV)/.stamp-dev: pyproject.toml | $(VENV)/pyvenv.cfg
 	@echo "installing the router and its development tools into $(VENV) ..."
-	@$(PY) -m pip install -qq --editable '.[dev,proto,quality]'
+	@$(PY) -m pip install -qq --editable '.[dev,proto,quality,load]'
 	@$(PY) -m pip check
+	@touch $@ $(VENV)/.stamp-run $(VENV)/.stamp-load
+
+$(VENV)/.stamp-load: pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "installing the router and Locust into $(VENV) ..."
+	@$(PY) -m pip install -qq --editable '.[load]'
 	@touch $@ $(VENV)/.stamp-run
 
 $(VENV)/.stamp-quality: pyproject.toml | $(VENV)/pyvenv.cfg

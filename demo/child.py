@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -21,6 +22,7 @@ _START_S = 30.0
 _STOP_S = 15.0
 _POLL_S = 0.05
 _LOG_TAIL_LINES = 15
+_SERVE = ("-m", "router.cli.main", "serve")
 
 # Arguments: the demo's process id, then the router's command line. On Linux the kernel ends the router when the demo
 # is killed, however that happens; the request outlives the exec.
@@ -46,13 +48,17 @@ class RouterProcess:
     The process is ended by its own id: asked first, killed when it does not obey; its store ends with it.
     """
 
-    def __init__(self, out: Path, data_dir: Path | None = None) -> None:
-        """Keep the settings: the log goes to `out`, and so do the data unless `data_dir` names another place."""
+    def __init__(self, out: Path, data_dir: Path | None = None, program: Sequence[str] | None = None) -> None:
+        """Keep the settings: the log goes to `out`, and so do the data unless `data_dir` names another place.
+
+        `program` is what Python runs instead of `workrouter serve`; it takes the same options.
+        """
         self.log_path = out / "router.log"
         self.address = ""
         self.start_s = 0.0
         self._out = out
         self._data_dir = data_dir
+        self._program = program or _SERVE
         self._own_data: Path | None = None
         self._log: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -101,8 +107,8 @@ class RouterProcess:
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-c", _LAUNCHER, str(os.getpid())),
-                *("-m", "router.cli.main", "serve", "--dev"),
-                *("--listen", self.address, "--data-dir", str(self._data_dir or self._own_data)),
+                *self._program,
+                *("--dev", "--listen", self.address, "--data-dir", str(self._data_dir or self._own_data)),
             ],
             stdin=subprocess.DEVNULL,
             stdout=self._log,

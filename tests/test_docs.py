@@ -30,7 +30,10 @@ from router.rpc.errors import CODES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-OURS = ("api", "architecture", "blending", "lifecycle", "operations", "policies", "trying-policies", "why")
+OURS = (
+    *("api", "architecture", "blending", "lifecycle", "load-tests", "operations", "policies"),
+    *("trying-policies", "why"),
+)
 OPEN = frozenset(TaskState) - ENDED_STATES
 Rows = list[tuple[str, ...]]
 

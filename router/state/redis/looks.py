@@ -5,6 +5,7 @@ A look is not one instant: what it reads in two trips may have changed between t
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -36,6 +37,8 @@ _SCAN = 200
 """Members read per trip while a listing looks for tasks in the states asked for, or a look reads all agents."""
 _MANY = 500
 """Fields that one command reads of a hash: so the store is never busy for long with one look."""
+_SIDE_BY_SIDE = 32
+"""Queues read at once: few trips, and nobody else waits for more than these."""
 _ENDED = frozenset({TaskState.COMPLETED, TaskState.CANCELED, TaskState.EXPIRED, TaskState.DEAD_LETTER})
 
 
@@ -182,7 +185,9 @@ class Looks:
         names = sorted(name for name in (head.rpartition("|")[2] for head in heads) if name > cursor)
         page = names[:limit]
         paused = await self.paused(site)
-        found = [await self._queue_figures(site, qid, paused) for qid in page]
+        found: list[QueueFigures | None] = []
+        for some in (page[i : i + _SIDE_BY_SIDE] for i in range(0, len(page), _SIDE_BY_SIDE)):
+            found += await asyncio.gather(*(self._queue_figures(site, qid, paused) for qid in some))
         return [figures for figures in found if figures], page[-1] if len(names) > limit else ""
 
     async def backlog(self, site: str) -> Backlog:

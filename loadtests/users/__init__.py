@@ -1,0 +1,1 @@
+"""The users of a load test, a file for each kind."""
