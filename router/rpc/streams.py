@@ -75,6 +75,8 @@ class Stream(Generic[_Q, _R]):
         self._silence: Patience | None = None
         self._stall = Patience(WRITE_LIMIT_S, self._stalled)
         self._outbox: deque[_R] = deque()
+        self._said = 0
+        self._written = 0
         self._writing = False
         self._more: asyncio.Future[None] | None = None
         self._one_written = asyncio.Event()
@@ -109,6 +111,7 @@ class Stream(Generic[_Q, _R]):
         while len(self._outbox) >= OUTBOX:
             await self._next_written()
         self._outbox.append(message)
+        self._said += 1
         if not self._writing:
             self._writing = True
             self._wake_writer()
@@ -133,6 +136,7 @@ class Stream(Generic[_Q, _R]):
                 self.on_leaving(message)
             self._stall.begin()
             await self._context.write(message)
+            self._written += 1
             self._one_written.set()
         self._stall.end()
         self._writing = False
@@ -141,8 +145,10 @@ class Stream(Generic[_Q, _R]):
         self._one_written.clear()
         await self._one_written.wait()
 
-    async def _all_written(self) -> None:
-        while self._writing:
+    async def all_written(self) -> None:
+        """Until what was said before now is written; others may go on."""
+        said = self._said
+        while self._written < said:
             await self._next_written()
 
     def _stalled(self) -> None:
@@ -155,7 +161,8 @@ class Stream(Generic[_Q, _R]):
         try:
             self._drain.enter(self)
             async with self._limit:
-                await self._to_the_end(serve)
+                await self._after_all_is_said(serve)
+                await self.all_written()
         except TimeoutError:
             if self._error is None:
                 raise
@@ -173,7 +180,7 @@ class Stream(Generic[_Q, _R]):
 
     def beside(self, work: Work) -> None:
         """Do something else for as long as the stream lasts; its error ends the stream, its own end does not."""
-        self._start(partial(self._to_the_end, work))
+        self._start(partial(self._after_all_is_said, work))
 
     def _start(self, work: Work) -> None:
         task = asyncio.create_task(self._guarded(work))
@@ -186,14 +193,13 @@ class Stream(Generic[_Q, _R]):
         except Exception as error:
             self.end(error)
 
-    async def _to_the_end(self, work: Work) -> None:
-        """Do it. What has been said before it ends, be it well or not, still goes out."""
+    async def _after_all_is_said(self, work: Work) -> None:
+        """Do it. What was said before it fails still goes out."""
         try:
             await work()
         except Exception:
-            await self._all_written()
+            await self.all_written()
             raise
-        await self._all_written()
 
     async def _close(self) -> None:
         for patience in (self._stall, self._silence):

@@ -12,9 +12,9 @@ from router.v1 import tasks_pb2 as pb
 STREAM_BATCH = 100
 """Submits that may wait; the stream is not read any further until they are stored, all of them together."""
 UNDER_WAY = 4
-"""Batches of one stream that may be under way at once."""
+"""Batches of one stream that may be under way at once, each until its answers have left."""
 WORTH_A_BATCH = 16
-"""So many submits need not wait until the batch before them is stored; fewer are cheaper together."""
+"""So many submits do not wait for the end of the batch before them; fewer are cheaper together."""
 
 SubmitStream = Stream[pb.SubmitTasksRequest, pb.SubmitTasksResponse]
 Store = Callable[[Sequence[pb.SubmitTaskRequest]], Awaitable[Sequence[pb.SubmitResult]]]
@@ -27,7 +27,6 @@ class Submits:
         self._stream = stream
         self._store = store
         self._waiting: list[pb.SubmitTasksRequest] = []
-        self._storing = 0
         self._under_way = 0
         self._answered = asyncio.Event()
         self._turn = asyncio.Event()
@@ -52,10 +51,9 @@ class Submits:
         """Store what waits, if it is time."""
         if not self._waiting or self._under_way == UNDER_WAY:
             return
-        if not self._storing or len(self._waiting) >= WORTH_A_BATCH:
+        if not self._under_way or len(self._waiting) >= WORTH_A_BATCH:
             batch, self._waiting = self._waiting, []
             self._under_way += 1
-            self._storing += 1
             turn, self._turn = self._turn, asyncio.Event()
             self._stream.beside(partial(self._handle, batch, turn, self._turn))
 
@@ -63,14 +61,13 @@ class Submits:
         self, batch: Sequence[pb.SubmitTasksRequest], turn: asyncio.Event, next_turn: asyncio.Event
     ) -> None:
         results = await self._store([item.request for item in batch])
-        self._storing -= 1
-        self._begin()
         await turn.wait()
         for item, result in zip(batch, results, strict=True):
             await self._stream.write(
                 pb.SubmitTasksResponse(correlation_id=item.correlation_id, result=result)
             )
         next_turn.set()
+        await self._stream.all_written()
         self._under_way -= 1
         self._begin()
         self._answered.set()

@@ -10,9 +10,11 @@ import pytest
 from google.protobuf import duration_pb2
 
 from router.app import build
+from router.rpc import streams
 from router.v1 import agents_pb2, common_pb2, supervision_pb2, tasks_pb2
 from tests.rpc.conftest import World, settings
 from tests.rpc.refusals import refused
+from tests.support.wait import wait_until
 
 Q = agents_pb2.SessionRequest
 
@@ -119,6 +121,30 @@ async def test_a_desktop_that_falls_silent_is_ended():
         code, info, _ = await refused(asyncio.wait_for(stream.read(), 5))
         assert (code, info.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "SESSION_SILENT")
         await world.channel.close()
+
+
+async def test_a_desktop_that_takes_nothing_is_ended(world, monkeypatch):
+    monkeypatch.setattr(streams, "WRITE_LIMIT_S", 0.2)
+    await world.furnish()
+    stream, _ = await opened(world)
+    task = await world.submit(payload=bytes(60_000))
+    offer = (await until(stream, "offer_made")).offer
+    accept = Q.Accept(task=task.name, fence=offer.fence)
+
+    async def flood() -> None:
+        for i in range(1000):
+            await stream.write(Q(correlation_id=str(i), accept=accept))
+
+    flooding = asyncio.create_task(flood())
+    await wait_until(lambda: len(world.app.router.hub) == 0, "the session ends")
+    await asyncio.gather(flooding, return_exceptions=True)
+
+    async def rest() -> None:
+        while await stream.read() is not grpc.aio.EOF:
+            pass
+
+    code, info, _ = await refused(asyncio.wait_for(rest(), 5))
+    assert (code, info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SLOW_CONSUMER")
 
 
 async def test_an_agent_without_a_profile_is_not_found(world):

@@ -211,6 +211,26 @@ async def test_what_was_said_before_an_error_still_goes_out(line):
     assert line.sent == [0, 1, 2]
 
 
+async def test_what_is_done_beside_ends_although_the_client_takes_nothing(line):
+    stream = stream_on(line)
+    line.taking.clear()
+    before = len(asyncio.all_tasks())
+
+    async def tell() -> None:
+        await stream.write("news")
+
+    async def talk() -> None:
+        for _ in range(OUTBOX):
+            stream.beside(tell)
+        await line.until(lambda: len(line.sent) == 1)
+        await turns()
+        assert len(asyncio.all_tasks()) == before + 2  # who serves, and who writes
+        line.taking.set()
+
+    await asyncio.wait_for(stream.run(talk), 5)
+    assert len(line.sent) == OUTBOX
+
+
 async def test_a_broken_connection_ends_the_stream_and_all_that_waits_for_it(line):
     stream = stream_on(line)
 
