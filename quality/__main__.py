@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from quality import plots, report
 from quality.contenders import DEFAULT, REFERENCE
 from quality.days import SEED, DaySet, SetResult, day_sets, play_backlog, play_set
+from quality.decisions import time_decisions
 from quality.jobs import Cache, Job, Kind, Runner, fingerprint
 from quality.robustness import cases, play_cases
 from quality.situations import Situation
@@ -25,7 +26,7 @@ from router.simulation.days import DayPlan
 _ROOT = Path(__file__).parent.parent
 _DOCS = _ROOT / "docs" / "quality"
 _TEMPLATE = _DOCS / "README.md"
-_PARTS = ("exact", "days", "untuned", "robustness")
+_PARTS = ("exact", "days", "untuned", "robustness", "decisions")
 _SHARED = _ROOT.parent / "shared" / "data" / "bank_calls_5min.csv"
 
 
@@ -106,6 +107,9 @@ class _Benchmark:
                 parts["targets"] = report.targets_table(standard, exact, untuned)
         if "robustness" in wanted:
             parts["robustness"] = self._robustness(self._sets["eighth"])
+        if "decisions" in wanted:
+            timed = time_decisions(self._runner.at("cost of decisions"), self._options.cache, SEED)
+            parts["decisions"] = report.decisions_table(timed)
         return parts
 
     def _days(self) -> list[SetResult]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from quality.contenders import told
 from quality.days import SetResult
+from quality.decisions import Timed
 from quality.jobs import Row
 from quality.measures import Summary, recovered, summary
 from quality.robustness import CaseResult
@@ -233,6 +234,31 @@ def _goal(
         told[0],
         f"{sign} {told[1]}",
         "met" if met else f"missed by {form.format(abs(reached - goal))}",
+    )
+
+
+# -- the cost of decisions ---------------------------------------------------------------------------------
+def decisions_table(found: Sequence[Timed]) -> str:
+    """CPU time of decisions and of days, by size of the group."""
+    head = (
+        "agents at the peak", "policy", "calls", "decisions", "median ms", "p95 ms", "longest ms",
+        "all decisions, s", "the day, simulated and recorded, s",
+    )  # fmt: skip
+    return table(head, (_timed_row(one) for one in found))
+
+
+def _timed_row(one: Timed) -> tuple[str, ...]:
+    row = one.row
+    return (
+        f"{one.agents:,}",
+        one.contender.title,
+        f"{row['calls']:,}",
+        f"{row['decisions']:,}",
+        f"{row['median_ms']:.2f}",
+        f"{row['p95_ms']:.2f}",
+        f"{row['max_ms']:.2f}",
+        f"{row['sum_s']:.1f}",
+        f"{row['day_s']:.0f}",
     )
 
 
