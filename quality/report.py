@@ -56,7 +56,7 @@ def exact_table(found: Sequence[Stationary]) -> str:
     """Computed beside stated, and what the router makes of it."""
     head = (
         "s, occupancy, AHT, task", "Erlang C", "best threshold", "the same, randomised", "best policy (LP)",
-        "stated", "router's reserve", "default law without recall", "with recall", "stated",
+        "stated", "the law's reserve", "default law without recall", "with recall", "stated",
     )  # fmt: skip
     return table(head, (_exact_row(one) for one in found))
 
@@ -70,7 +70,8 @@ def _exact_row(one: Stationary) -> tuple[str, ...]:
         percent(one.randomised.outcome.recovered),
         percent(one.best.recovered),
         f"{percent(stated[1])} / {percent(stated[2])}",
-        f"{percent(one.by_chain.outcome.recovered)} (u = {one.by_chain.reserve})",
+        f"{percent(one.by_law.outcome.recovered)} (u = {one.by_law.reserve - one.by_law.generosity:.1f}, "
+        f"level {one.by_law.outcome.level:.3f})",
         _played(one.without_recall),
         _played(one.with_recall),
         percent(stated[3]),
@@ -210,7 +211,7 @@ def targets_table(result: SetResult, exact: Sequence[Stationary], every: Untuned
     without = summary(result.rows["default-no-recall"][1::2])
     packed = recovered(every.packing if every else result.packing[1::2])
     scheduled = recovered(result.schedule[1::2])
-    least = min(one.by_chain.outcome.recovered / one.best.recovered for one in exact)
+    least = min(one.by_law.outcome.recovered / one.best.recovered for one in exact)
     rows = [
         _goal("recovered share of spare time, net", found.recovered, 0.80),
         _goal("against the all-knowing packing that delays no call", found.recovered / packed, 1.0),
@@ -218,7 +219,7 @@ def targets_table(result: SetResult, exact: Sequence[Stationary], every: Untuned
         _goal("mean shortfall, points", found.mean_shortfall * 100, 0.3, "{:.2f}", lower=True),
         _goal("recalls per paid hour", found.recalls_per_paid_hour, 1.5, "{:.2f}", lower=True),
         _goal("recall off, against the best schedule in hindsight", without.recovered / scheduled, 0.95),
-        _goal("exact cases, reserve by the chain against the best policy, least", least, 0.95),
+        _goal("exact cases, the law's reserve against the best policy, least", least, 0.95),
     ]
     return table(("figure", "reached", "goal", ""), rows)
 

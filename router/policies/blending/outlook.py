@@ -40,6 +40,8 @@ MEANS = 24
 """Points of a chain's curve: how many mean numbers of idle agents are believed."""
 _LEAST_SHARE = 1e-9
 _SAFE_EXPONENT = 600.0
+_FEWER_BY_LOAD = 0.33
+_FEWER_AT_MOST = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,7 @@ class _Curve(NamedTuple):
 
 
 def _solve_all(chains: Sequence[Chain], reserves: Ints) -> _Solutions:
-    """What ``chain.solve`` answers, for all chains and reserves, read between the points of each chain's curve."""
+    """The mean idle agents and the waits of all chains and reserves, read between the points of each chain's curve."""
     idle, waits, drain = (np.zeros(reserves.shape) for _ in range(3))
     plain = [n for n, chain in enumerate(chains) if not (chain.overloaded or _without_calls(chain))]
     curves = dict(zip(plain, _curves([chains[n] for n in plain]), strict=True))
@@ -201,8 +203,26 @@ def _solve_all(chains: Sequence[Chain], reserves: Ints) -> _Solutions:
             curve = curves[n]
             idle[n] = np.interp(reserves[n], curve.reserve, curve.idle)
             waits[n] = np.exp(np.interp(reserves[n], curve.reserve, curve.log_waits))
-            drain[n] = idle[n] * chain.call_mu + (chain.staff - chain.load - idle[n]) * chain.task_mu
+            drain[n] = _drain(chain, idle[n])
     return _Solutions(idle, waits, drain)
+
+
+def _drain(chain: Chain, idle: Floats) -> Floats:
+    """D(0) − λ: how much faster agents come free than calls arrive while calls wait."""
+    on_tasks = chain.staff - chain.load - idle
+    fewer = _fewer_on_tasks(chain.load, chain.task_mu / chain.call_mu, idle, on_tasks)
+    return idle * chain.call_mu + on_tasks * chain.task_mu + fewer * (chain.call_mu - chain.task_mu)
+
+
+def _fewer_on_tasks(load: float | Floats, pace: float | Floats, idle: Floats, on_tasks: Floats) -> Floats:
+    """By how many fewer than on average agents are on tasks while no agent is idle.
+
+    Calls wait when many calls are in work, and then no task is handed out: fewer agents are on tasks, and more on
+    calls, which end sooner. The more calls vary (root of the load) and the faster tasks follow them (``pace``: mean
+    time of a call over that of a task), the more so. Fitted to exact chains; `quality/stationary.py` compares.
+    """
+    fewer = np.minimum(_FEWER_BY_LOAD * pace * np.sqrt(load), _FEWER_AT_MOST * on_tasks)
+    return np.minimum(fewer, idle)
 
 
 def _without_calls(chain: Chain) -> bool:
@@ -212,8 +232,9 @@ def _without_calls(chain: Chain) -> bool:
 def _curves(chains: Sequence[Chain]) -> list[_Curve]:
     """The curve of each chain, in one pass.
 
-    The chain's fixed point is found backwards: a mean number of idle agents is believed, which fixes the rate at which
-    agents come free, and the partial sums of the weights w(k) then tell with which reserve the chain gives that mean.
+    Agents come free at ``D(k) = (a + m − k)·μ1 + j·μ2 + f·(1 − k/m)·(μ1 − μ2)`` with f by ``_fewer_on_tasks``, which
+    ``chain`` leaves out. The fixed point is found backwards: a mean number of idle agents is believed, which fixes
+    D(k), and the partial sums of the weights w(k) then tell with which reserve the chain gives that mean.
     """
     if not chains:
         return []
@@ -224,13 +245,16 @@ def _curves(chains: Sequence[Chain]) -> list[_Curve]:
     most = np.array([[_most(chain)] for chain in chains])
     idle = np.minimum(most, staff - load) * _spaced(MEANS)
     on_tasks = staff - load - idle
+    sooner = _fewer_on_tasks(load, task_mu / call_mu, idle, on_tasks) * (call_mu - task_mu) / rate
     places = np.arange(most.max() + 1.0)
     # No difference is made by a ratio that large, and no product of them leaves the range of a float.
     largest = math.exp(_SAFE_EXPONENT / places.size)
     ratios = (load + idle)[..., None] - places
     np.maximum(ratios, 0.0, out=ratios)
     ratios *= (call_mu / rate)[..., None]
-    ratios += np.maximum(on_tasks * task_mu / rate, _LEAST_SHARE)[..., None]
+    ratios += (on_tasks * task_mu / rate + sooner)[..., None]
+    ratios -= (sooner / np.maximum(idle, _LEAST_SHARE))[..., None] * places
+    np.maximum(ratios, _LEAST_SHARE, out=ratios)
     np.minimum(ratios, largest, out=ratios)
     first = ratios[..., 0] / np.maximum(ratios[..., 0] - 1.0, _LEAST_SHARE)
     weights = np.empty_like(ratios)
