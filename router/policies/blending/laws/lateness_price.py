@@ -110,12 +110,11 @@ class LatenessPrice(Law):
             "reserve_interruptible": float(reserve),
             "reserve_firm": float(firm),
         }
-        chance = min(1.0, self._recall_cost_s(figures) / own["price_s"])
-        if age is not None:
-            told["recall_least_chance_to_be_late"] = chance
         if age is None:
-            most = self._spared(snapshot, figures)
-            return self.open_gate(snapshot, figures, reserve, firm, age, told, most)
+            spared = self._spared(snapshot, figures)
+            return self.open_gate(snapshot, figures, reserve, firm, None, told, most_on_tasks=spared)
+        chance = min(1.0, self._recall_cost_s(figures) / own["price_s"])
+        told["recall_least_chance_to_be_late"] = chance
         gate = self.open_gate(snapshot, figures, reserve, firm, age, told)
         return gate.recalling_by_chance(chance, figures.aht_s, figures.task_s)
 
