@@ -84,7 +84,7 @@ class Outlook:
         self._rate = np.array([[chain.rate_per_s] for chain in chains])
         self.crowded = chains[0].overloaded
         self.reserves = _all_tried(chains)
-        solved = _solve_all(chains, self.reserves)
+        solved = _solve_all(chains, self.reserves, alone=rules.age_s is None)
         self.idle = solved.idle
         self.late = solved.waits_longer_than(rules.within_s)
         # With the largest reserve next to nobody is on a task: what is late then, no recall can help.
@@ -189,11 +189,14 @@ class _Curve(NamedTuple):
     log_waits: Floats
 
 
-def _solve_all(chains: Sequence[Chain], reserves: Ints) -> _Solutions:
-    """The mean idle agents and the waits of all chains and reserves, read between the points of each chain's curve."""
+def _solve_all(chains: Sequence[Chain], reserves: Ints, alone: bool) -> _Solutions:
+    """The mean idle agents and the waits of all chains and reserves, read between the points of each chain's curve.
+
+    ``alone``: without recall.
+    """
     idle, waits, drain = (np.zeros(reserves.shape) for _ in range(3))
     plain = [n for n, chain in enumerate(chains) if not (chain.overloaded or _without_calls(chain))]
-    curves = dict(zip(plain, _curves([chains[n] for n in plain]), strict=True))
+    curves = dict(zip(plain, _curves([chains[n] for n in plain], alone), strict=True))
     for n, chain in enumerate(chains):
         if chain.overloaded:
             waits[n] = 1.0
@@ -203,15 +206,18 @@ def _solve_all(chains: Sequence[Chain], reserves: Ints) -> _Solutions:
             curve = curves[n]
             idle[n] = np.interp(reserves[n], curve.reserve, curve.idle)
             waits[n] = np.exp(np.interp(reserves[n], curve.reserve, curve.log_waits))
-            drain[n] = _drain(chain, idle[n])
+            drain[n] = _drain(chain, idle[n], alone)
     return _Solutions(idle, waits, drain)
 
 
-def _drain(chain: Chain, idle: Floats) -> Floats:
+def _drain(chain: Chain, idle: Floats, alone: bool) -> Floats:
     """D(0) − λ: how much faster agents come free than calls arrive while calls wait."""
     on_tasks = chain.staff - chain.load - idle
+    drain = idle * chain.call_mu + on_tasks * chain.task_mu
+    if not alone:
+        return drain
     fewer = _fewer_on_tasks(chain.load, chain.task_mu / chain.call_mu, idle, on_tasks)
-    return idle * chain.call_mu + on_tasks * chain.task_mu + fewer * (chain.call_mu - chain.task_mu)
+    return drain + fewer * (chain.call_mu - chain.task_mu)
 
 
 def _fewer_on_tasks(load: float | Floats, pace: float | Floats, idle: Floats, on_tasks: Floats) -> Floats:
@@ -219,7 +225,8 @@ def _fewer_on_tasks(load: float | Floats, pace: float | Floats, idle: Floats, on
 
     Calls wait when many calls are in work, and then no task is handed out: fewer agents are on tasks, and more on
     calls, which end sooner. The more calls vary (root of the load) and the faster tasks follow them (``pace``: mean
-    time of a call over that of a task), the more so. Fitted to exact chains; `quality/stationary.py` compares.
+    time of a call over that of a task), the more so. Fitted to exact chains without recall; with it agents come
+    back from tasks whenever calls wait, and the law is better off without this. `quality/stationary.py` compares.
     """
     fewer = np.minimum(_FEWER_BY_LOAD * pace * np.sqrt(load), _FEWER_AT_MOST * on_tasks)
     return np.minimum(fewer, idle)
@@ -229,12 +236,12 @@ def _without_calls(chain: Chain) -> bool:
     return chain.rate_per_s < _NO_CALLS_PER_S
 
 
-def _curves(chains: Sequence[Chain]) -> list[_Curve]:
+def _curves(chains: Sequence[Chain], alone: bool) -> list[_Curve]:
     """The curve of each chain, in one pass.
 
-    Agents come free at ``D(k) = (a + m − k)·μ1 + j·μ2 + f·(1 − k/m)·(μ1 − μ2)`` with f by ``_fewer_on_tasks``, which
-    ``chain`` leaves out. The fixed point is found backwards: a mean number of idle agents is believed, which fixes
-    D(k), and the partial sums of the weights w(k) then tell with which reserve the chain gives that mean.
+    Agents come free at ``D(k) = (a + m − k)·μ1 + j·μ2 + f·(1 − k/m)·(μ1 − μ2)``; ``chain`` leaves the last term out, as
+    it is with recall (f: ``_fewer_on_tasks``). The fixed point is found backwards: a mean number of idle agents is
+    believed, which fixes D(k), and partial sums of the weights w(k) then tell with which reserve the chain gives it.
     """
     if not chains:
         return []
@@ -245,7 +252,9 @@ def _curves(chains: Sequence[Chain]) -> list[_Curve]:
     most = np.array([[_most(chain)] for chain in chains])
     idle = np.minimum(most, staff - load) * _spaced(MEANS)
     on_tasks = staff - load - idle
-    sooner = _fewer_on_tasks(load, task_mu / call_mu, idle, on_tasks) * (call_mu - task_mu) / rate
+    sooner = (
+        float(alone) * _fewer_on_tasks(load, task_mu / call_mu, idle, on_tasks) * (call_mu - task_mu) / rate
+    )
     places = np.arange(most.max() + 1.0)
     # No difference is made by a ratio that large, and no product of them leaves the range of a float.
     largest = math.exp(_SAFE_EXPONENT / places.size)
