@@ -27,13 +27,14 @@ from quality.days import (
     set_jobs,
     untuned_jobs,
 )
+from quality.decisions import decision_jobs, time_decisions
 from quality.jobs import Cache, Job, Kind, KnownOnly, NotKnown, Runner, Wanted, fingerprint
 from quality.robustness import cases, jobs_of, play_cases, spanning
 from quality.situations import Situation
 from quality.stationary import case_jobs, solve_cases
 from router.simulation.days import DayPlan
 
-PARTS = ("exact", "days", "untuned", "robustness")
+PARTS = ("exact", "days", "untuned", "robustness", "decisions")
 SETS = ("eighth", "tight", "small", "synthetic", "large")
 
 STANDARD = "eighth"
@@ -96,6 +97,8 @@ class Benchmark:
                 self._untuned_days(), self._options.cache, lambda days: days[: self._options.case_days]
             )
             wanted.append(("robustness", [job for case in some for job in jobs_of(case)]))
+        if "decisions" in self._options.parts:
+            wanted.append(("cost of decisions", decision_jobs(self._options.cache, SEED)))
         return wanted
 
     def _set_jobs(self, of: DaySet) -> list[Job]:
@@ -123,6 +126,10 @@ class Benchmark:
             parts |= self._set(of, out)
         if "robustness" in self._options.parts:
             parts["robustness"] = self._robustness()
+        if "decisions" in self._options.parts:
+            timed = time_decisions(self._at("cost of decisions"), self._options.cache, SEED)
+            made = self._options.made("decisions", "synthetic volumes", "decide")
+            parts["decisions"] = report.signed(report.decisions_table(timed), made)
         if self._asked_sets():
             parts["policies"] = self._picture(out / "policies.png")
         if {"exact", "untuned", "days"} & set(self._options.parts):

@@ -30,6 +30,14 @@ _ROOT = Path(__file__).parent.parent
 _MODEL = ("callcenter", "router/simulation", "quality/situations.py", "quality/jobs.py")
 _CODE = {
     "play": (*_MODEL, "router/dispatch", "router/domain", "router/policies", "router/state"),
+    "decide": (
+        *_MODEL,
+        "quality/decisions.py",
+        "router/dispatch",
+        "router/domain",
+        "router/policies",
+        "router/state",
+    ),
     "exact": ("callcenter/erlang.py", "quality/exact.py"),
     "bound": (*_MODEL, "quality/bounds.py", "quality/engine.py"),
 }

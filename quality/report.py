@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from quality.contenders import WITHOUT_RECALL, Contender, told
 from quality.days import SetResult, Untuned
+from quality.decisions import Timed
 from quality.jobs import Row
 from quality.measures import Summary, recovered, summary
 from quality.robustness import CaseResult
@@ -60,7 +61,7 @@ def exact_table(found: Sequence[Stationary]) -> str:
     """Computed beside stated, and what the router makes of it."""
     head = (
         "s, occupancy, AHT, task", "Erlang C", "best threshold", "the same, randomised", "best policy (LP)",
-        "stated", "router's reserve", "default law without recall", "with recall", "stated",
+        "stated", "the law's reserve", "default law without recall", "with recall", "stated",
     )  # fmt: skip
     return table(head, (_exact_row(one) for one in found))
 
@@ -74,7 +75,8 @@ def _exact_row(one: Stationary) -> tuple[str, ...]:
         percent(one.randomised.outcome.recovered),
         percent(one.best.recovered),
         f"{percent(stated[1])} / {percent(stated[2])}",
-        f"{percent(one.by_chain.outcome.recovered)} (u = {one.by_chain.reserve})",
+        f"{percent(one.by_law.outcome.recovered)} (u = {one.by_law.reserve - one.by_law.generosity:.1f}, "
+        f"level {one.by_law.outcome.level:.3f})",
         _played(one.without_recall),
         _played(one.with_recall),
         percent(stated[3]),
@@ -228,8 +230,8 @@ KEPT = Goal("feasible days kept (within half a point)", 0.95)
 SHORTFALL = Goal("mean shortfall, points", 0.3, "{:.2f}", lower=True)
 RECALLS = Goal("recalls per paid hour", 1.5, "{:.2f}", lower=True)
 AGAINST_SCHEDULE = Goal("recall off, against the best schedule in hindsight", 0.95)
-CHAIN = Goal("exact cases, reserve by the chain against the best policy, least", 0.95)
-GOALS = (RECOVERED, AGAINST_PACKING, KEPT, SHORTFALL, RECALLS, AGAINST_SCHEDULE, CHAIN)
+EXACT = Goal("exact cases, the law's reserve against the best policy, least", 0.95)
+GOALS = (RECOVERED, AGAINST_PACKING, KEPT, SHORTFALL, RECALLS, AGAINST_SCHEDULE, EXACT)
 
 
 def law_reached(found: Untuned, made: str) -> dict[str, Reached]:
@@ -253,9 +255,9 @@ def schedule_reached(result: SetResult, made: str) -> dict[str, Reached]:
 
 
 def exact_reached(exact: Sequence[Stationary], made: str) -> dict[str, Reached]:
-    """What the router's reserve reaches of the best policy where it reaches least."""
-    least = min(one.by_chain.outcome.recovered / one.best.recovered for one in exact)
-    return {CHAIN.title: Reached(least, made)}
+    """What the law's reserve reaches of the best policy where it reaches least."""
+    least = min(one.by_law.outcome.recovered / one.best.recovered for one in exact)
+    return {EXACT.title: Reached(least, made)}
 
 
 def targets_table(reached: Mapping[str, Reached], before: Mapping[str, str]) -> str:
@@ -278,6 +280,31 @@ def rows_in(page: str, part: str) -> dict[str, str]:
     found = re.search(rf"<!-- begin {part} -->\n(.*?)<!-- end {part} -->", page, re.DOTALL)
     lines = found[1].splitlines() if found else []
     return {line.split("|")[1].strip(): line for line in lines if line.startswith("|")}
+
+
+# -- the cost of decisions ---------------------------------------------------------------------------------
+def decisions_table(found: Sequence[Timed]) -> str:
+    """CPU time of decisions and of days, by size of the group."""
+    head = (
+        "agents at the peak", "policy", "calls", "decisions", "median ms", "p95 ms", "longest ms",
+        "all decisions, s", "the day, simulated and recorded, s",
+    )  # fmt: skip
+    return table(head, (_timed_row(one) for one in found))
+
+
+def _timed_row(one: Timed) -> tuple[str, ...]:
+    row = one.row
+    return (
+        f"{one.agents:,}",
+        one.contender.title,
+        f"{row['calls']:,}",
+        f"{row['decisions']:,}",
+        f"{row['median_ms']:.2f}",
+        f"{row['p95_ms']:.2f}",
+        f"{row['max_ms']:.2f}",
+        f"{row['sum_s']:.1f}",
+        f"{row['day_s']:.0f}",
+    )
 
 
 # -- robustness --------------------------------------------------------------------------------------------

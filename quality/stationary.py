@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,7 +23,7 @@ from quality.measures import Summary, summary
 from quality.situations import Steady
 from router.policies.blending import PolicyDocument
 from router.policies.blending.chain import Chain
-from router.policies.blending.reserve import ReserveQuestion, reserves
+from router.policies.blending.outlook import Outlook, Rules
 
 STATED = {
     # CONTROL's figures for these cases: Erlang C, best threshold, best policy, with recall.
@@ -34,18 +35,19 @@ STATED = {
 
 _LAWS = (document(recall_enabled=False), document())
 _MOST_DRAWS = 6
+_PRICE_S = 4000.0
 _AGENT_DAYS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """A stationary case: exact figures, the reserve by the router's chain, and the router's law played on it."""
+    """A stationary case: exact figures, the reserve of the router's law, and that law played on it."""
 
     case: Case
     sure: Threshold
     randomised: Threshold
     best: Outcome
-    by_chain: Threshold
+    by_law: Threshold
     without_recall: Summary
     with_recall: Summary
 
@@ -64,14 +66,13 @@ def solve_cases(runner: Runner) -> list[CaseResult]:
 
 def _solved(case: Case, runner: Runner) -> CaseResult:
     without, recalled = (summary(runner.run(_days(case, law))) for law in _LAWS)
-    reserve = chain_reserve(case)
     (exact,) = runner.run([Exact(case)])
     return CaseResult(
         case=case,
         sure=_threshold(exact["sure"]),
         randomised=_threshold(exact["randomised"]),
         best=Outcome(**exact["best"]),
-        by_chain=Threshold(reserve, 0.0, threshold(case, reserve)),
+        by_law=by_law(case),
         without_recall=without,
         with_recall=recalled,
     )
@@ -113,8 +114,16 @@ def _days(case: Case, law: PolicyDocument) -> list[Job]:
     return [Job(day, policy=law.to_yaml()) for day in days]
 
 
-def chain_reserve(case: Case) -> int:
-    """The reserve without recall that the router's approximation finds for the target."""
+def law_reserve(case: Case) -> float:
+    """The reserve without recall, in agents, that the default law keeps in the mean to meet the target and no more."""
     chain = Chain(case.rate_per_s, case.aht_s, case.task_s, case.agents)
-    question = ReserveQuestion(chain, case.target, case.within_s, 10.0, 30.0, recall_allowed=False)
-    return reserves(question).without_recall
+    return Outlook((chain,), Rules(case.within_s, _PRICE_S)).reserve_for(1.0 - case.target)
+
+
+def by_law(case: Case) -> Threshold:
+    """What that reserve gives, solved exactly. Raises ValueError where the law finds the target out of reach."""
+    mean = law_reserve(case)
+    if math.isinf(mean):
+        raise ValueError("the target is out of reach even without tasks")
+    reserve = math.ceil(mean)
+    return Threshold(reserve, reserve - mean, threshold(case, reserve, reserve - mean))

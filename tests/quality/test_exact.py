@@ -16,6 +16,7 @@ from quality.exact import (
     best_threshold,
     threshold,
 )
+from quality.stationary import by_law, law_reserve
 
 HALF_A_POINT = 0.005
 SMALL = Case(8, 0.6, 180.0, 240.0)
@@ -110,3 +111,30 @@ def test_no_policy_where_even_the_staff_alone_misses_the_target():
 def test_no_such_threshold(reserve, generosity):
     with pytest.raises(ValueError, match="no threshold policy"):
         threshold(SMALL, reserve, generosity)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        CASES[0],
+        CASES[1],
+        Case(12, 0.7, 240.0, 300.0),
+        Case(30, 0.8, 300.0, 900.0),
+        Case(40, 0.85, 240.0, 480.0),
+    ],
+)
+def test_the_law_keeps_back_what_the_target_takes_within_two_fifths_of_an_agent(case):
+    exact = best_randomised(case)
+    assert law_reserve(case) == pytest.approx(exact.reserve - exact.generosity, abs=0.4)
+
+
+@pytest.mark.parametrize("case", CASES[:2])
+def test_the_reserve_of_the_law_recovers_nearly_what_the_best_policy_does(case):
+    found = by_law(case).outcome
+    assert found.recovered >= 0.95 * best_policy(case).recovered
+    assert found.level == pytest.approx(case.target, abs=0.01)
+
+
+def test_the_law_has_no_reserve_for_a_target_out_of_reach():
+    with pytest.raises(ValueError, match="out of reach"):
+        by_law(Case(10, 0.98, 240.0, 300.0))

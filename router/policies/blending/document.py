@@ -96,7 +96,7 @@ class PolicyDocument:
     staged_recalls_per_second: int = count(2, "recalls in a second ahead of a forecast shortage; 0: none")
     shortage_lookahead_s: float = seconds(120.0, "how far ahead a shortage is looked for")
     shortage_sigmas: float = number(
-        1.0, "standard deviations of calls in work before it is a shortage", 0.0, 5.0
+        1.0, "standard deviations of the calls in work granted to agents on tasks", 0.0, 5.0
     )
     stale_after_s: float = seconds(10.0, "age of the telephony feed at which the gate closes", 0.5, 600.0)
     recall_on_stale: bool = flag(False, "whether running tasks are recalled when the feed is stale")

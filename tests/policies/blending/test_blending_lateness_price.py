@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,8 @@ from router.policies.blending import (
     Snapshot,
     build_policy,
 )
+from router.policies.blending import outlook as tables
+from router.policies.blending.chain import Chain
 from router.policies.blending.recall import calls_due, chance_late
 
 HALF_HOUR_MS = 1_800_000
@@ -50,6 +53,10 @@ def law(**changes: Any) -> PolicyDocument:
     return PolicyDocument(law="lateness_price", **changes)
 
 
+def alone(**changes: Any) -> PolicyDocument:
+    return law(recall_enabled=False, **changes)
+
+
 def decide(snapshot: Snapshot, document: PolicyDocument | None = None) -> GateDecision:
     return build_policy(document or law()).decide(snapshot, Memory())[0]
 
@@ -69,11 +76,11 @@ def test_late_calls_are_dearer_after_a_bad_morning_and_cheaper_after_a_good_one(
 
 
 def test_without_recall_more_agents_stay_back() -> None:
-    armed, alone = decide(look()), decide(look(), law(recall_enabled=False))
+    armed, held = decide(look()), decide(look(), alone())
     assert armed.armed
-    assert not alone.armed
-    assert alone.recall_chance == 0.0
-    assert 1 <= armed.reserve < alone.reserve == alone.reserve_firm
+    assert not held.armed
+    assert held.recall_chance == 0.0
+    assert 1 <= armed.reserve < held.reserve == held.reserve_firm
 
 
 def test_the_lower_bound_of_the_price_is_for_recalls_alone() -> None:
@@ -93,9 +100,9 @@ def test_the_price_has_an_upper_bound() -> None:
 def test_under_overload_nothing_that_may_not_be_interrupted_is_pushed() -> None:
     crowded = tuple(replace(interval, calls=400.0) for interval in DAY)
     assert decide(look(forecast=crowded)).reserve_firm == 40
-    alone = decide(look(forecast=crowded), law(recall_enabled=False))
-    assert not alone.open
-    assert alone.reserve == 40
+    held = decide(look(forecast=crowded), alone())
+    assert not held.open
+    assert held.reserve == 40
 
 
 def test_more_late_calls_than_predicted_make_the_law_careful() -> None:
@@ -117,6 +124,77 @@ def test_more_late_calls_than_predicted_make_the_law_careful() -> None:
     assert price(careful) > price(calm)
 
 
+# -- without recall ----------------------------------------------------------------------------------------
+def steady(staff: int, occupancy: float, **changes: Any) -> Snapshot:
+    """A day on which nothing changes, at its beginning, with as many calls in work as there will be."""
+    calls = staff * occupancy * HALF_HOUR_MS / 240_000
+    day = tuple(replace(interval, calls=calls, staff=float(staff)) for interval in DAY)
+    load = round(staff * occupancy)
+    seen = {"answered": 0, "answered_in_target": 0, "arrivals": 0, "idle": staff - load, "on_tasks": 0}
+    return look(now_ms=0, forecast=day, logged_in=staff, on_call=load, **seen, **changes)
+
+
+def kept_back(snapshot: Snapshot, looks: int, document: PolicyDocument) -> list[int]:
+    """The reserves of some looks at the same, one after the other."""
+    policy, memory, reserves = build_policy(document), Memory(), []
+    for _ in range(looks):
+        gate, memory = policy.decide(snapshot, memory)
+        reserves.append(gate.reserve)
+    return reserves
+
+
+def test_without_recall_a_steady_day_keeps_back_what_the_level_takes_and_no_more() -> None:
+    snapshot = steady(200, 0.9, task_s=600.0)
+    needed = tables.Outlook((Chain(0.75, 240.0, 600.0, 200),), tables.Rules(20.0, 4000.0))
+    required = build_policy(alone()).decide(snapshot, Memory())[0].required_service_level
+    reserves = kept_back(snapshot, 40, alone())
+    assert sum(reserves) / 40 == pytest.approx(needed.reserve_for(1.0 - required), abs=0.3)
+
+
+def test_a_reserve_between_two_whole_numbers_is_kept_in_the_mean() -> None:
+    reserves = kept_back(steady(60, 0.85), 60, alone())
+    below, above = min(reserves), max(reserves)
+    assert above == below + 1
+    runs = [n for n in range(1, 60) if reserves[n] != reserves[n - 1]]
+    assert len(runs) > 5
+
+
+def test_without_recall_an_empty_center_does_not_send_everybody_to_tasks() -> None:
+    opening = steady(200, 0.9, task_s=600.0)
+    empty = replace(opening, on_call=0, idle=200)
+    gate = decide(empty, alone())
+    assert gate.reserve < 40
+    assert gate.allowance == math.floor(200 - 180 + math.sqrt(180))
+    assert decide(empty, alone(shortage_sigmas=0.0)).allowance == 20
+    assert decide(empty).allowance > 150
+
+
+@pytest.mark.parametrize(("staff", "bound"), [(500, 120_000), (1000, 180_000)])
+def test_a_decision_looks_at_a_bounded_number_of_cells_when_nothing_is_known_yet(
+    staff: int, bound: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of stretch, mean and reserve, and of stretch, reserve and place in line; 100,000 take some milliseconds."""
+    cells, passes = [0], [0]
+
+    class Counted(tables.Outlook):
+        def __init__(self, chains: Sequence[Chain], rules: tables.Rules) -> None:
+            super().__init__(chains, rules)
+            passes[0] += 1
+            cells[0] += (
+                len(chains) * tables.MEANS * (int(self.reserves.max()) + 1) + self.places * self.idle.size
+            )
+
+    monkeypatch.setattr(tables, "Outlook", Counted)
+    for stretch_s in (3600.0, 60.0, 1.0):
+        cells[0] = passes[0] = 0
+        tables.outlook.cache_clear()
+        decide(steady(staff, 0.97), law(parameters={"stretch_s": stretch_s}))
+        assert passes[0] == 2
+        assert 10_000 < cells[0] < bound
+    tables.outlook.cache_clear()
+
+
+# -- recall ------------------------------------------------------------------------------------------------
 @given(st.integers(0, 400), st.integers(0, 40), st.floats(0.1, 60.0), st.integers(1, 60))
 def test_the_chance_to_be_late_is_that_of_a_poisson_number_of_free_agents(
     on_call: int, on_tasks: int, left_s: float, place: int

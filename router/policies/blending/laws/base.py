@@ -128,13 +128,14 @@ class Law(ABC):
         firm: int,
         recall_age_s: float | None,
         told: Mapping[str, float | str],
+        most_on_tasks: float = math.inf,
     ) -> GateDecision:
-        """Open the gate for as many agents as the reserve and the largest share leave."""
+        """Open the gate for as many agents as the reserve, the largest share and ``most_on_tasks`` leave."""
         staff = snapshot.logged_in
         reserve, firm = min(reserve, staff), min(max(firm, reserve), staff)
         # The small addition keeps 0.29 · 100 at 29, where floats alone would make it 28.
         most = math.floor(self._document.max_share_on_tasks * staff + 1e-9)
-        allowance = max(0, min(most, staff - reserve))
+        allowance = math.floor(max(0.0, min(most, staff - reserve, most_on_tasks)))
         reason = "open" if allowance > 0 else "every agent is needed for calls"
         if most == 0:
             reason = "max_share_on_tasks leaves no agent for tasks"
