@@ -45,7 +45,9 @@ from router.state.redis.outcomes import checked, error_of
 Reply = dict[str, Any]
 
 MOST_PER_CALL = 100
-"""Tasks of a submit, agents of one function call of a report: bounds how long the store is busy."""
+"""Tasks of a submit or a purge."""
+SLICE = 25
+"""Tasks or agents of one function call of a submit or a report: bounds how long the store is busy at a stretch."""
 SILENT_MS, FORGET_MS = 15_000, 600_000
 """A worker silent for so long is told of, and forgotten."""
 
@@ -89,8 +91,12 @@ class RedisStore(Looks):
         """Store up to 100 tasks, QUEUED or SCHEDULED; per task the answer or its error."""
         if len(tasks) > MOST_PER_CALL:
             raise InvalidInput([("tasks", f"at most {MOST_PER_CALL} tasks can be submitted in one call")])
-        if not tasks:
-            return []
+        slices = [tasks[i : i + SLICE] for i in range(0, len(tasks), SLICE)]
+        return [answer for part in slices for answer in await self._submit(site, part, now_ms)]
+
+    async def _submit(
+        self, site: str, tasks: Sequence[NewTask], now_ms: int | None
+    ) -> list[Submitted | RouterError]:
         defs = {qid: d for new in tasks for qid, d in records.plan_queues(new.plan).items()}
         reply = await self._call(
             "submit",
@@ -586,7 +592,7 @@ class RedisStore(Looks):
 def _slices(
     agents: Sequence[AgentReport], gone: Sequence[str]
 ) -> list[tuple[list[dict[str, Any]], list[str]]]:
-    """What goes into each call of the report function: at most 100 agents, the unnamed ones last."""
+    """What goes into each call of the report function: at most a slice of agents, the unnamed ones last."""
     rows = [
         {
             "id": report.agent,
@@ -598,7 +604,7 @@ def _slices(
         for report in agents
     ]
     work: list[tuple[dict[str, Any] | None, str]] = [(row, "") for row in rows] + [(None, id) for id in gone]
-    parts = [work[i : i + MOST_PER_CALL] for i in range(0, len(work), MOST_PER_CALL)] or [[]]
+    parts = [work[i : i + SLICE] for i in range(0, len(work), SLICE)] or [[]]
     return [([row for row, _ in part if row], [id for row, id in part if row is None]) for part in parts]
 
 

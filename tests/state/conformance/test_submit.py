@@ -85,6 +85,16 @@ async def test_a_repeated_reference_answers_with_the_first_task(stage: Stage) ->
     assert again == Submitted(first, created=False)
 
 
+async def test_a_long_submit_knows_its_own_first_tasks(stage: Stage) -> None:
+    tasks = [new_task(f"t{n:02d}", request_id=f"r{n % 60}", fingerprint="same") for n in range(61)]
+    answers = await stage.store.submit(stage.site, tasks, now_ms=stage.now)
+    assert [answer.task.id for answer in answers if isinstance(answer, Submitted) and answer.created] == [
+        task.id for task in tasks[:60]
+    ]
+    assert isinstance(answers[60], Submitted)
+    assert answers[60].task.id == "t00"
+
+
 @pytest.mark.parametrize("name", ["request_id", "reference"])
 async def test_a_reused_name_with_other_content_is_refused(stage: Stage, name: str) -> None:
     await stage.submit(new_task("t1", fingerprint="one", **named(name)))

@@ -1,4 +1,4 @@
--- submit: nothing -> QUEUED or SCHEDULED, for up to 100 tasks.
+-- submit: nothing -> QUEUED or SCHEDULED, for a slice of tasks.
 -- KEYS: @held queue heads queues qrefs meta requests refs
 -- ARGS: tasks = [{id, t = record, sp = packed spec}], defs = {queue id = packed definition},
 --       max = most tasks a site may hold
