@@ -25,24 +25,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run what was asked for, and write results, tables and pictures."""
     options = _options(argv)
     results = Results(options.results)
-    if not options.page_only:
-        cases = _chosen(options.only, options.quick)
-        try:
-            failed = asyncio.run(_run(cases, _plan(options), results))
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            sys.stderr.write("interrupted; what was measured is kept\n")
-            return 130
-    write(results, options.out)
+    code = 0 if options.page_only else _measure(options, results)
+    write(results, options.out, [case.name for case in CASES])
     sys.stdout.write(f"written: {options.out} and {options.results}\n")
-    return 0 if options.page_only or not failed else 1
+    return code
+
+
+def _measure(options: argparse.Namespace, results: Results) -> int:
+    """The exit code: 1 when a case failed, 130 when somebody ended it; what was measured is kept."""
+    cases = _chosen(options.only, options.quick)
+    try:
+        return 1 if asyncio.run(_run(cases, _plan(options), results)) else 0
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.stderr.write("ended early\n")
+        return 130
 
 
 async def _run(cases: Sequence[Case], plan: Plan, results: Results) -> list[str]:
     """Names of the cases that failed."""
     main_task = asyncio.current_task()
     assert main_task is not None
-    # Asked to end, it ends like on Ctrl-C: everything that it started first.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main_task.cancel)
+    # Everything that it started ends first.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, main_task.cancel)
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         runner = Runner(Path(folder), plan, results)
         with contextlib.suppress(TimeoutError):

@@ -18,13 +18,15 @@ PARTS = ("speed", "size", "peers")
 _HEAD = ("figure", "measured", "reference", "ratio", "target", "reached", "case")
 
 
-def write(results: Results, out: Path) -> None:
-    """Rewrite the page and draw the pictures. Raises ValueError when the page lacks a place."""
+def write(results: Results, out: Path, order: Sequence[str] = ()) -> None:
+    """Rewrite the page, the cases in this order, and draw the pictures. Raises ValueError when it lacks a place."""
+    names = [name for name in order if name in results.by_case]
+    by_case = {name: results.by_case[name] for name in [*names, *results.by_case]}
     out.mkdir(parents=True, exist_ok=True)
     page = out / "README.md"
     template = page if page.exists() else TEMPLATE
-    page.write_text(filled(template.read_text(), parts(results.by_case)))
-    plots.draw({name: one.found for name, one in results.by_case.items()}, out)
+    page.write_text(filled(template.read_text(), parts(by_case)))
+    plots.draw({name: one.found for name, one in by_case.items()}, out)
 
 
 def parts(by_case: Mapping[str, Result]) -> dict[str, str]:

@@ -17,10 +17,11 @@ from loadtests.bench.figures import Found, Series
 _DPI = 110
 _PARTS = (("router", "#31688e"), ("store", "#d95f02"), ("client", "#bbbbbb"))
 _MARKS = "osD^vP*X"
-# What is shown of the CPU: one line for each kind of operation, at the rate that all of them were measured at.
+# What is shown of the CPU: comparisons of two routers have rows of their own.
 _SHOWN = (
-    "full task over streams",
-    "S on a stream",
+    "full task over",
+    "full task with",
+    "S",
     "B,",
     "GetNextTask",
     "E,",

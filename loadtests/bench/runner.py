@@ -38,6 +38,8 @@ class Runner:
         try:
             async with asyncio.timeout(case.limit_s), stage(folder) as on:
                 found = await case.run(on, replace(self._plan, found=dict(self._found)))
+        except TimeoutError as error:
+            failure = f"{error}" or f"it took longer than {case.limit_s:g} s"
         except Exception as error:
             # Whatever it is, the other cases are still worth their time; the page and the exit code tell.
             failure = f"{type(error).__name__}: {error}"

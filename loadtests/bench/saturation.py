@@ -10,10 +10,16 @@ P99_BOUND_S = 0.05
 BACKLOG_SHARE = 0.01
 """Tasks not done shortly after the end, as a share of those submitted, above which the backlog grew."""
 
+_LEAST = 0.1
+"""Share of the first rate below which the search gives up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What one rate (1/s) gave: latencies (s), share of the tasks not done soon after the end, schedule kept."""
+    """What one rate (1/s) gave: latencies (s), share of the tasks not done soon after the end, schedule kept.
+
+    A generator that is late is no reason by itself: latency counts from when a request was due.
+    """
 
     rate: float
     p50_s: float
@@ -24,7 +30,7 @@ class Probe:
     @property
     def sustained(self) -> bool:
         """Whether the rate can go on for ever."""
-        return self.p99_s <= P99_BOUND_S and self.undone <= BACKLOG_SHARE and self.kept
+        return self.p99_s <= P99_BOUND_S and self.undone <= BACKLOG_SHARE
 
     @property
     def why_not(self) -> str:
@@ -56,7 +62,7 @@ async def find(
         return False
 
     low, high, rate = 0.0, 0.0, start
-    while len(probes) < most:
+    while len(probes) < most and rate > start * _LEAST:
         if await holds(rate):
             low = rate
         else:

@@ -94,6 +94,12 @@ class Stage:
             self.stores.append(await self.stack.enter_async_context(valkey(self.folder)))
         return self.stores[0]
 
+    async def another_store(self) -> Valkey:
+        """One more store: two routers on one would do each other's work."""
+        name = f"valkey{next(self.numbers)}"
+        self.stores.append(await self.stack.enter_async_context(valkey(self.folder, name)))
+        return self.stores[-1]
+
     async def router(self, *options: str, url: str = "") -> Router:
         """One more router, on the stage's store or another."""
         url = url or (await self.store()).url

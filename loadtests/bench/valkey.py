@@ -22,6 +22,7 @@ from router.state.embedded import packaged_server
 _START_S = 15.0
 _POLL_S = 0.02
 _SLOTS = 16384
+_REMEMBERED = 10_000
 _SCRIPTS = ("fcall", "fcall_ro", "evalsha", "evalsha_ro", "eval", "eval_ro")
 _SETTINGS = {
     "daemonize": "no",
@@ -72,14 +73,14 @@ class Valkey:
     async def watch_slow(self, over_us: int) -> None:
         """Remember commands slower than this from now on."""
         await self.client.config_set("slowlog-log-slower-than", over_us)
-        await self.client.config_set("slowlog-max-len", 1000)
+        await self.client.config_set("slowlog-max-len", _REMEMBERED)
         await self.client.slowlog_reset()
 
-    async def slowest(self) -> tuple[float, str]:
-        """The longest script since then: its time (ms) and function; (0, "") for none."""
-        entries = await self.client.slowlog_get(1000)
+    async def slow_scripts(self) -> list[tuple[float, str]]:
+        """The slow scripts since then, the longest first: time (ms) and function."""
+        entries = await self.client.slowlog_get(_REMEMBERED)
         scripts = [(entry["duration"] / 1000, _words(entry)) for entry in entries]
-        return max(((ms, words[1]) for ms, words in scripts if words[0] in _SCRIPTS), default=(0.0, ""))
+        return sorted(((ms, words[1]) for ms, words in scripts if words[0] in _SCRIPTS), reverse=True)
 
 
 def _words(entry: dict[str, Any]) -> list[str]:

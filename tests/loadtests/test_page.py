@@ -1,6 +1,7 @@
 """Results survive from run to run, and the page has a place for everything."""
 
 import json
+import re
 
 import pytest
 
@@ -69,6 +70,15 @@ def test_a_failure_keeps_what_was_found_before_and_is_told(tmp_path):
     results.put("pull", result(rows=[PULL]))
     results.put("pull", result("it broke"))
     assert results.by_case["pull"] == result("it broke", rows=[PULL])
+
+
+def test_the_cases_stand_in_their_order_whatever_ran_last(tmp_path):
+    results = Results(tmp_path / "results.json")
+    for name in ("unknown", "push", "pull"):
+        results.put(name, result(rows=[PULL]))
+    write(results, tmp_path / "page", ["pull", "push", "sustainable"])
+    table = (tmp_path / "page" / "README.md").read_text().partition("<!-- begin speed -->")[2]
+    assert re.findall(r"\*\*no\*\* \| `(\w+)`", table) == ["pull", "push", "unknown"]
 
 
 def test_page_and_pictures_are_written_from_what_there_is(tmp_path):

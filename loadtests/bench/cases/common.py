@@ -15,8 +15,9 @@ from router.v1 import common_pb2, tasks_pb2
 DESKTOPS = 64
 WORK = "push"
 _AT_ONCE = 50
-_DONE_S = 5.0
+_DONE_S = 20.0
 _DRAIN_S = 30.0
+_SOON_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +107,23 @@ class Crew:
         return isinstance(self.server, Bare)
 
     async def push(self, rate: float, seconds: float, *, on_streams: int = 0, strict: bool = True) -> Run:
-        """Submit at a rate and let the desktops do it. ``strict``: an error or a task left over fails the case."""
+        """Submit at a rate and let the desktops do it.
+
+        ``strict``: an error, or a task that is not done soon, fails the case. CPU counts until the last task is done.
+        """
         count = max(1, round(rate * seconds))
         before = self.stage.parts(self.server)
         sent = await self.submits.ask(
             "submit", address=self.server.address, rate=rate, count=count, sites=list(self.sites),
             work_type=WORK, on_streams=on_streams, bare=self.bare,
         )  # fmt: skip
-        seen = await self.desks.ask("collect", count=count, within_s=_DONE_S if strict else 0.5)
-        cpu = self.stage.parts(self.server).since(before, count)
+        seen = await self.desks.ask("collect", count=count, within_s=_DONE_S if strict else _SOON_S)
         left = count - seen["done"]
         if strict and (left or seen["errors"]):
             raise RuntimeError(f"{left} of {count} tasks were not done; {seen['errors'][:1]}")
-        if left:
-            seen["offers"] += (await self.desks.ask("collect", count=left, within_s=_DRAIN_S))["offers"]
-        latencies = [at - due for due, at in seen["offers"] if due]
+        late = await self.desks.ask("collect", count=left, within_s=_DRAIN_S)
+        cpu = self.stage.parts(self.server).since(before, seen["done"] + late["done"])
+        latencies = [at - due for due, at in seen["offers"] + late["offers"] if due]
         return Run(latencies, cpu, sent["late_s"], left / count)
 
     async def chat(self, rate: float, seconds: float) -> Run:

@@ -24,7 +24,7 @@ _SECONDS = 3.0
 _ENQUEUED = 2_000
 _DRAIN_S = 20.0
 _KEPT_S = 10.0
-_POLL_S = 0.02
+_POLL_S = 0.05
 _DATABASE = 1
 
 
@@ -148,11 +148,11 @@ class Opened:
         """(due, begun) of the tasks due since ``began``, when all submitted have begun or the time is over."""
         self.submitted += count
         limit = time.monotonic() + within_s
-        while len(lines := self._lines()) < self.submitted and time.monotonic() < limit:
+        while self._noted().count("\n") < self.submitted and time.monotonic() < limit:
             child.check()
             await asyncio.sleep(_POLL_S)
-        pairs = [(float(due), float(at)) for due, at in (line.split() for line in lines)]
+        pairs = [(float(due), float(at)) for due, at in (line.split() for line in self._noted().splitlines())]
         return [(due, at) for due, at in pairs if due >= began]
 
-    def _lines(self) -> list[str]:
-        return self._log.read_text().splitlines() if self._log.exists() else []
+    def _noted(self) -> str:
+        return self._log.read_text() if self._log.exists() else ""

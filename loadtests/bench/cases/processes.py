@@ -25,14 +25,16 @@ _FIRST_S = 20.0
 async def workers(stage: Stage, plan: Plan) -> Found:
     """Router CPU per task with two worker processes beside one."""
     one = await crew(stage, connections=_CONNECTIONS)
-    two = await crew(stage, "--workers", "2", connections=_CONNECTIONS)
+    url = (await stage.another_store()).url
+    two = await crew(stage, "--workers", "2", connections=_CONNECTIONS, url=url)
     return await _pairs("2 workers", "1 worker", two, one, plan, Target(ratio_at_most=1.1))
 
 
 async def telemetry(stage: Stage, plan: Plan) -> Found:
     """Router CPU per task with telemetry beside without."""
     off = await crew(stage)
-    on = await crew(stage, "--metrics-port", str(free_port()))
+    url = (await stage.another_store()).url
+    on = await crew(stage, "--metrics-port", str(free_port()), url=url)
     return await _pairs("metrics on", "metrics off", on, off, plan, Target(ratio_at_most=1.1))
 
 

@@ -17,7 +17,8 @@ PLOT_CLAIM = "claim cost"
 _SKILLS = 20
 _SKILLS_OF_AN_AGENT = 3
 _FILL_S = 240.0
-_SLOW_US = 200
+_SLOW_US = 1000
+_LONGEST_MS = 5.0
 _PULLS = 300
 _LARGE = (1_000_000, 500, 5_000)
 _LARGE_QUICK = (50_000, 500, 500)
@@ -112,6 +113,7 @@ async def claim(stage: Stage, plan: Plan) -> Found:
     await claims.fill(large)
     filled = await _grow(claims, large, tasks, found)
     await store.watch_slow(_SLOW_US)
+    watched = (await store.scripts()).calls
     pairs = [await _pair(claims, small, large) for _ in range(plan.rounds)]
     words = f"{filled:,} tasks, {queues} queues, {agents:,} agents against 1,000 / 5 / 50"
     found.rows.append(
@@ -125,7 +127,7 @@ async def claim(stage: Stage, plan: Plan) -> Found:
             words if filled == tasks else f"{words}; the time for filling was over",
         )
     )
-    await _longest(claims, large, filled, found)
+    await _longest(claims, large, filled, watched, found)
     await _by_queues_and_agents(claims, plan, found)
     return found
 
@@ -155,7 +157,7 @@ def _series(name: str, points: Sequence[tuple[float, float]]) -> Series:
     return Series(PLOT_CLAIM, name, [x for x, _ in points], [y for _, y in points])
 
 
-async def _longest(claims: Claims, large: Extent, filled: int, found: Found) -> None:
+async def _longest(claims: Claims, large: Extent, filled: int, before: int, found: Found) -> None:
     """What the slow log holds after claims, submits, figures and lists of the full site."""
     async with claims.stage.supervisor(claims.router, large.site) as boss:
         await boss.figures()
@@ -163,17 +165,15 @@ async def _longest(claims: Claims, large: Extent, filled: int, found: Found) -> 
         request = tasks_pb2.ListTasksRequest(page_size=1000)
         await boss.connection.call(stub.ListTasks, request, repeatable=True)
     await claims.add(large, 5_000)
-    ms, name = await claims.store.slowest()
-    found.rows.append(
-        Row(
-            "longest script on the full site",
-            "ms",
-            [ms],
-            Target(at_most=5),
-            note=f"`{name}`, of claims, completions, batches of 500, figures and a list of 1,000; {filled:,} tasks",
-            part="size",
-        )
+    slow, calls = await claims.store.slow_scripts(), (await claims.store.scripts()).calls - before
+    ms, name = slow[0] if slow else (_SLOW_US / 1000, "none")
+    over = sum(1 for took, _ in slow if took > _LONGEST_MS)
+    note = (
+        f"`{name}`, by the store's slow log, of {calls:,} scripts: claims, completions, batches of 500, figures, "
+        f"a list of 1,000; {over} took longer than {_LONGEST_MS:g} ms; {filled:,} tasks"
     )
+    target = Target(at_most=_LONGEST_MS)
+    found.rows.append(Row("longest script on the full site", "ms", [ms], target, note=note, part="size"))
 
 
 async def _by_queues_and_agents(claims: Claims, plan: Plan, found: Found) -> None:
