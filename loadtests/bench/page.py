@@ -6,7 +6,7 @@ A table `x` stands between the comment lines ``begin x`` and ``end x``; the word
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from loadtests.bench import plots
@@ -15,6 +15,13 @@ from loadtests.bench.results import Result, Results
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks" / "README.md"
 PARTS = ("speed", "size", "peers")
+_PICTURES = {
+    "speed": {"load.png": "latency over load", "claim.png": "what a claim costs as the site grows"},
+    "size": {"memory.png": "memory of a task and of a session, as a share of the target"},
+    "peers": {"peers.png": "submit to start beside job queues"},
+    "cpu": {"cpu.png": "CPU by operation and part"},
+}
+_NOTHING = "Not measured yet: `make bench`."
 _HEAD = ("figure", "measured", "reference", "ratio", "target", "reached", "case")
 
 
@@ -23,17 +30,22 @@ def write(results: Results, out: Path, order: Sequence[str] = ()) -> None:
     names = [name for name in order if name in results.by_case]
     by_case = {name: results.by_case[name] for name in [*names, *results.by_case]}
     out.mkdir(parents=True, exist_ok=True)
+    plots.draw({name: one.found for name, one in by_case.items()}, out)
     page = out / "README.md"
     template = page if page.exists() else TEMPLATE
-    page.write_text(filled(template.read_text(), parts(by_case)))
-    plots.draw({name: one.found for name, one in by_case.items()}, out)
+    drawn = [path.name for path in out.glob("*.png")]
+    page.write_text(filled(template.read_text(), parts(by_case, drawn)))
 
 
-def parts(by_case: Mapping[str, Result]) -> dict[str, str]:
-    """Everything that stands between markers, by its name."""
+def parts(by_case: Mapping[str, Result], drawn: Collection[str] = ()) -> dict[str, str]:
+    """Everything that stands between markers, by its name; ``drawn`` are the pictures that there are."""
     rows = [(name, row) for name, one in by_case.items() for row in one.found.rows]
-    tables = {part: _figures((name, row) for name, row in rows if row.part == part) for part in PARTS}
-    return {**tables, "cpu": _cpu(by_case), "made": _made(by_case)}
+    tables = {part: _figures([(name, row) for name, row in rows if row.part == part]) for part in PARTS}
+    tables["cpu"] = _cpu([item for one in by_case.values() for item in one.found.cpu.items()])
+    for part, pictures in _PICTURES.items():
+        shown = [f"\n![{about}]({name})" for name, about in pictures.items() if name in drawn]
+        tables[part] = "\n".join([tables[part], *shown])
+    return {**tables, "made": _made(by_case) if by_case else _NOTHING}
 
 
 def filled(text: str, parts: Mapping[str, str]) -> str:
@@ -66,8 +78,8 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _figures(rows: Iterable[tuple[str, Row]]) -> str:
-    return table(_HEAD, (_cells(case, row) for case, row in rows))
+def _figures(rows: Sequence[tuple[str, Row]]) -> str:
+    return table(_HEAD, (_cells(case, row) for case, row in rows)) if rows else _NOTHING
 
 
 def _cells(case: str, row: Row) -> tuple[str, ...]:
@@ -79,12 +91,10 @@ def _cells(case: str, row: Row) -> tuple[str, ...]:
     return title, value, reference, ratio, row.target.text(row.unit), reached, f"`{case}`"
 
 
-def _cpu(by_case: Mapping[str, Result]) -> str:
-    rows = [(name, parts) for one in by_case.values() for name, parts in one.found.cpu.items()]
+def _cpu(rows: Sequence[tuple[str, Mapping[str, float]]]) -> str:
     head = ("operation", "router or bare server", "store", "client")
-    return table(
-        head, ((name, *(told(parts[part]) for part in ("router", "store", "client"))) for name, parts in rows)
-    )
+    cells = ((name, *(told(parts[part]) for part in ("router", "store", "client"))) for name, parts in rows)
+    return table(head, cells) if rows else _NOTHING
 
 
 def _made(by_case: Mapping[str, Result]) -> str:

@@ -87,6 +87,9 @@ def _peers(axes: Axes, series: Sequence[Series]) -> None:
     _plotted(axes, series)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    rates = sorted({rate for one in series for rate in one.x})
+    axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
+    axes.minorticks_off()
     axes.set(xlabel="submits per second", ylabel="submit → start, p50 (ms)")
     axes.set_title("Submit → start (here: → offer on the desktop) beside job queues")
 
@@ -114,4 +117,4 @@ def _memory(axes: Axes, rows: Sequence[tuple[str, float, str, float | None]]) ->
     axes.axvline(1, color="0.35", linestyle="--", linewidth=1)
     axes.margins(x=0.25)
     axes.set_xlabel("share of the target")
-    axes.set_title("Memory of a waiting task in the store, and of a connected agent in the router")
+    axes.set_title("Memory", loc="left")

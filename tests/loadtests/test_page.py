@@ -50,11 +50,16 @@ def test_a_part_without_a_place_is_refused():
         filled("nothing", {"a": "new"})
 
 
-def test_the_committed_page_has_a_place_for_each_part_and_shows_each_picture():
+def test_the_committed_page_has_a_place_for_each_part():
     text = TEMPLATE.read_text(encoding="utf-8")
     assert filled(text, dict.fromkeys(parts({}), "told")).count("\ntold\n") == 5
-    for picture in ("load", "claim", "memory", "peers", "cpu"):
-        assert f"({picture}.png)" in text
+
+
+def test_a_picture_is_shown_when_it_was_drawn_and_what_is_missing_is_told():
+    made = parts({"pull": result(rows=[PULL])}, ["load.png"])
+    assert made["speed"].endswith("\n\n![latency over load](load.png)")
+    assert "claim.png" not in made["speed"]
+    assert made["size"] == "Not measured yet: `make bench`."
 
 
 def test_a_rerun_of_one_case_keeps_the_others(tmp_path):

@@ -9,7 +9,7 @@ CASES = (
     Case("pull", latency.pull, 150, quick=True),
     Case("push", latency.push, 150, quick=True),
     Case("stream", latency.stream, 150, quick=True),
-    Case("cpu", latency.cpu, 200, quick=True),
+    Case("cpu", latency.cpu, 300, quick=True),
     Case("sustainable", capacity.sustainable, 300, quick=True),
     Case("batch", capacity.batch, 240, quick=True),
     Case("telephony", control.telephony, 90, quick=True),
@@ -20,7 +20,7 @@ CASES = (
     Case("workers", processes.workers, 120),
     Case("telemetry", processes.telemetry, 120),
     Case("cluster", processes.spread, 150),
-    Case("claim", scale.claim, 700),
-    Case("peers", peers.peers, 700),
+    Case("claim", scale.claim, 900),
+    Case("peers", peers.peers, 1300),
 )
 """All cases, in the order in which they run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loadtests.bench import saturation
-from loadtests.bench.cases.common import Crew, Plan, Run, crew, furnish, generators
+from loadtests.bench.cases.common import Crew, Plan, Run, crew, furnish, generators, lateness
 from loadtests.bench.figures import Found, Row, Series, Target
 from loadtests.bench.saturation import Probe
 from loadtests.bench.stage import SITE, Stage
@@ -43,7 +43,7 @@ async def sustainable(stage: Stage, plan: Plan) -> Found:
 
 
 def _probe(rate: float, run: Run) -> Probe:
-    return Probe(rate, run.ms(0.5) / 1000, run.ms(0.99) / 1000, run.undone, not run.notes)
+    return Probe(rate, run.ms(0.5) / 1000, run.ms(0.99) / 1000, run.undone, not run.late)
 
 
 def _parts(rate: float, run: Run) -> str:
@@ -56,7 +56,7 @@ async def _half(own: Crew, plan: Plan, best: float, found: Found) -> None:
     for share, target in ((0.5, Target()), (0.99, Target(at_most=10))):
         title = f"submit → offer at half of the sustained rate, p{100 * share:g}"
         found.rows.append(Row(title, "ms", [run.ms(share) for run in runs], target))
-    found.notes += [note for run in runs for note in run.notes]
+    found.notes += lateness(f"half of the sustained rate, {best / 2:,.0f}/s", runs)
 
 
 async def _over_load(own: Crew, plan: Plan, best: float, found: Found) -> None:

@@ -82,13 +82,18 @@ class Run:
         return 1000 * quantile(self.latencies, share)
 
     @property
-    def notes(self) -> list[str]:
-        """What must be said about the load."""
-        if self.late_s <= LATE_S:
-            return []
-        return [
-            f"the generator did not keep its schedule: its slowest hundredth {1000 * self.late_s:.0f} ms late"
-        ]
+    def late(self) -> bool:
+        """Whether the load was not what it was said to be."""
+        return self.late_s > LATE_S
+
+
+def lateness(load: str, runs: Sequence[Run]) -> list[str]:
+    """What must be said about a load whose generator did not keep its schedule."""
+    late = [run.late_s for run in runs if run.late]
+    if not late:
+        return []
+    rounds = f"{len(late)} of {len(runs)} rounds"
+    return [f"{load}: generator behind its schedule in {rounds}, slowest hundredth {1000 * max(late):.0f} ms"]
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from loadtests.bench.cases.common import (
     crew,
     furnish,
     generators,
+    lateness,
     names,
 )
 from loadtests.bench.figures import Found, Row, Target, quantile
@@ -53,6 +54,7 @@ async def pull(stage: Stage, plan: Plan) -> Found:
         found.rows += _beside(f"`GetNextTask`, {words}", own, "E", echo, {0.5: 1.3, 0.99: 1.6})
         found.cpu[f"GetNextTask and CompleteTask, {words}"] = middle_cpu(own)
         found.cpu[f"E, {words}"] = middle_cpu(echo)
+        found.notes += lateness(f"GetNextTask, {words}", own) + lateness(f"E, {words}", echo)
     return found
 
 
@@ -84,7 +86,7 @@ async def _pushes(stage: Stage, plan: Plan, on_streams: int, title: str, referen
         if not on_streams:  # the case `cpu` has the others
             found.cpu[f"full task with a single submit, {rate:g}/s"] = middle_cpu(ours)
             found.cpu[f"{reference}, {rate:g}/s"] = middle_cpu(theirs)
-        found.notes += [note for one in ours for note in one.notes]
+        found.notes += lateness(f"{title}, {rate:g}/s", ours) + lateness(f"{reference}, {rate:g}/s", theirs)
     return found
 
 
@@ -109,8 +111,9 @@ async def cpu(stage: Stage, plan: Plan) -> Found:
             )
         )
         for i, name in enumerate(("full task over streams", "S on a stream", "B")):
-            found.cpu[f"{name}, {rate:g}/s"] = middle_cpu([one[i] for one in rounds])
-        found.notes += [note for one in rounds for note in one[0].notes]
+            runs = [one[i] for one in rounds]
+            found.cpu[f"{name}, {rate:g}/s"] = middle_cpu(runs)
+            found.notes += lateness(f"{name}, {rate:g}/s", runs)
     return found
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.bench.cases.capacity import SUSTAINED
-from loadtests.bench.cases.common import Crew, Plan, Run, crew
+from loadtests.bench.cases.common import Crew, Plan, Run, crew, lateness
 from loadtests.bench.children import Child, ChildFailedError
 from loadtests.bench.figures import Found, Row, Series, Target
 from loadtests.bench.peers.known import PEERS, Peer, PeerMissingError
@@ -26,6 +26,10 @@ _DRAIN_S = 20.0
 _KEPT_S = 10.0
 _POLL_S = 0.05
 _DATABASE = 1
+_PEER_S = 180.0
+_MADE = ".made"
+_WORDS = 300
+"""Letters of an error that are told."""
 
 
 async def peers(stage: Stage, plan: Plan) -> Found:
@@ -35,12 +39,30 @@ async def peers(stage: Stage, plan: Plan) -> Found:
     found = Found()
     for peer in PEERS:
         try:
-            await asyncio.to_thread(peer.install, _HOME / peer.name)
-            with ExitStack() as stack:
-                await _beside(own, Opened(peer, stage, await stage.store(), stack), plan, found)
+            async with asyncio.timeout(_PEER_S):
+                await _installed(peer, stage.folder)
+                with ExitStack() as stack:
+                    await _beside(own, Opened(peer, stage, await stage.store(), stack), plan, found)
+        except TimeoutError:
+            found.notes.append(f"{peer.name} was left out: it took longer than {_PEER_S:g} s")
         except (PeerMissingError, ChildFailedError, RuntimeError) as error:
-            found.notes.append(f"{peer.name} was left out: {str(error).splitlines()[0]}")
+            found.notes.append(f"{peer.name} was left out: {' '.join(str(error).split())[:_WORDS]}")
     return found
+
+
+async def _installed(peer: Peer, folder: Path) -> None:
+    """Install a peer, once. Raises PeerMissingError."""
+    home = _HOME / peer.name
+    if (home / _MADE).exists():
+        return
+    home.mkdir(parents=True, exist_ok=True)
+    for command in peer.installation(home):
+        with Child(f"{peer.name}-install", command, folder) as child:
+            while child.process.poll() is None:  # noqa: ASYNC110 - another process has no event
+                await asyncio.sleep(_POLL_S)
+            if child.process.returncode:
+                raise PeerMissingError(f"it cannot be installed: {child.log_tail()}")
+    (home / _MADE).touch()
 
 
 async def _beside(own: Crew, peer: Opened, plan: Plan, found: Found) -> None:
@@ -54,6 +76,8 @@ async def _beside(own: Crew, peer: Opened, plan: Plan, found: Found) -> None:
     for rate, runs in pairs.items():
         for share in (0.5, 0.99):
             found.rows.append(_row(name, rate, share, runs, peer.peer.python))
+        found.notes += lateness(f"{name}, {rate:g}/s", [other for _, other in runs])
+        found.notes += lateness(f"beside {name}, {rate:g}/s", [own for own, _ in runs])
     if not found.series:
         found.series.append(_line("this router", {rate: runs[0][0] for rate, runs in pairs.items()}))
     found.series.append(_line(name, {rate: runs[0][1] for rate, runs in pairs.items()}))

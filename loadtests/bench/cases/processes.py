@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from loadtests.bench.cases.common import WORK, Crew, Plan, Run, crew, furnish, generators, names
+from loadtests.bench.cases.common import WORK, Crew, Plan, Run, crew, furnish, generators, lateness, names
 from loadtests.bench.cases.latency import middle_cpu
 from loadtests.bench.children import Child
 from loadtests.bench.figures import Found, Row, Target
@@ -51,6 +51,7 @@ async def _pairs(title: str, reference: str, own: Crew, other: Crew, plan: Plan,
     ]
     theirs, ours = [one[0] for one in rounds], [one[1] for one in rounds]
     found = Found(rows=[_cpu_row(title, reference, ours, theirs, target)])
+    found.notes += lateness(title, ours) + lateness(reference, theirs)
     found.cpu[f"full task, {title}"] = middle_cpu(ours)
     found.cpu[f"full task, {reference}"] = middle_cpu(theirs)
     return found

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_INSTALL_S = 180
 _HERE = Path(__file__).resolve().parent
 _MODULE = "loadtests.bench.peers"
 
 
 class PeerMissingError(RuntimeError):
-    """A peer cannot be installed; the message says why."""
+    """A peer cannot be had; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +29,20 @@ class Peer:
         """Whether it is made in Python."""
         return True
 
-    def install(self, home: Path) -> None:
-        """Make its environment, once. Raises PeerMissingError."""
-        if (home / ".made").exists():
-            return
-        _run([sys.executable, "-m", "venv", "--clear", str(home)])
-        _run([str(home / "bin" / "python"), "-m", "pip", "install", "-qq", *self.packages])
-        (home / ".made").touch()
+    def installation(self, home: Path) -> list[list[str]]:
+        """The commands that make its environment."""
+        pip = [
+            str(home / "bin" / "python"),
+            "-m",
+            "pip",
+            "install",
+            "--retries",
+            "1",
+            "--timeout",
+            "15",
+            "-qq",
+        ]
+        return [[sys.executable, "-m", "venv", "--clear", str(home)], [*pip, *self.packages]]
 
     def driver_command(self, home: Path) -> list[str]:
         """What submits."""
@@ -57,39 +62,24 @@ class BullMq(Peer):
         """It is not."""
         return False
 
-    def install(self, home: Path) -> None:
-        """Install it into a folder. Raises PeerMissingError."""
-        if (home / ".made").exists():
-            return
-        if not (shutil.which("npm") and shutil.which("node")):
-            raise PeerMissingError("npm and node are needed")
-        home.mkdir(parents=True, exist_ok=True)
+    def installation(self, home: Path) -> list[list[str]]:
+        """The command that installs it into a folder. Raises PeerMissingError."""
         quiet = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
-        _run(["npm", "install", "--prefix", str(home), *quiet, *self.packages])
-        (home / ".made").touch()
+        return [[_program("npm"), "install", "--prefix", str(home), *quiet, *self.packages]]
 
     def driver_command(self, home: Path) -> list[str]:
         """What submits."""
-        return [_node(), str(_HERE / "bullmq.cjs"), "driver"]
+        return [_program("node"), str(_HERE / "bullmq.cjs"), "driver"]
 
     def worker_command(self, home: Path) -> list[str]:
         """What works."""
-        return [_node(), str(_HERE / "bullmq.cjs"), "worker"]
+        return [_program("node"), str(_HERE / "bullmq.cjs"), "worker"]
 
 
-def _node() -> str:
-    if not (found := shutil.which("node")):
-        raise PeerMissingError("node is needed")
+def _program(name: str) -> str:
+    if not (found := shutil.which(name)):
+        raise PeerMissingError(f"the program {name} is needed")
     return found
-
-
-def _run(command: Sequence[str]) -> None:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_INSTALL_S)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise PeerMissingError(str(error)) from error
-    if done.returncode:
-        raise PeerMissingError((done.stderr or done.stdout).strip().splitlines()[-1])
 
 
 PEERS = (
