@@ -7,7 +7,7 @@ import pytest
 
 from loadtests.bench.figures import Found, Row, Series, Target
 from loadtests.bench.page import TEMPLATE, filled, parts, row_line, write
-from loadtests.bench.results import Made, Result, Results
+from loadtests.bench.results import Made, Result, Results, commit
 
 MADE = Made("2026-01-02 03:04 UTC", "abc", "a machine", 3, False, 0.1, 12.0)
 PULL = Row("pull | p50", "ms", [1.0, 2.0, 3.0], Target(ratio_at_most=1.3), "E", [1.0, 1.0, 1.0])
@@ -84,6 +84,11 @@ def test_the_cases_stand_in_their_order_whatever_ran_last(tmp_path):
     write(results, tmp_path / "page", ["pull", "push", "sustainable"])
     table = (tmp_path / "page" / "README.md").read_text().partition("<!-- begin speed -->")[2]
     assert re.findall(r"\*\*no\*\* \| `(\w+)`", table) == ["pull", "push", "unknown"]
+
+
+def test_without_git_the_commit_is_not_known(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert commit() == "unknown"
 
 
 def test_page_and_pictures_are_written_from_what_there_is(tmp_path):

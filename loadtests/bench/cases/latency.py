@@ -95,7 +95,7 @@ async def cpu(stage: Stage, plan: Plan) -> Found:
     own, bare = await crew(stage), await bare_crew(stage)
     found = Found()
     for rate in _CPU_RATES:
-        await own.push(rate, 1.0, on_streams=1, strict=False)
+        await _full_task(own, bare, rate, 0.5)
         rounds = [await _full_task(own, bare, rate, plan.seconds) for _ in range(plan.rounds)]
         ours = [one[0].cpu["router"] for one in rounds]
         same = [one[1].cpu["router"] + 2 * one[2].cpu["router"] for one in rounds]

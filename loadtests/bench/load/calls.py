@@ -29,6 +29,7 @@ class Calls:
     def __init__(self, channels: Channels) -> None:
         self._channels = channels
         self._turns = itertools.count()
+        self._chat: Chat | None = None
 
     async def calls(
         self,
@@ -74,26 +75,43 @@ class Calls:
         return call
 
     async def chat(self, address: str, rate: float, count: int, streams: int) -> dict[str, Any]:
-        """Messages at a rate on streams in turn, each echoed on its stream."""
-        channel = await self._channels.to(address)
-        opened = [channel.stream_stream(f"/{SERVICE}/Chat", *_CODECS)() for _ in range(streams)]
-        latencies: list[float] = []
-        hearing = [asyncio.create_task(_hear(call, latencies)) for call in opened]
-
-        async def begin(i: int, due: float) -> None:
-            words = common_pb2.Task(reference=repr(due), payload=PAYLOAD)
-            await opened[i % streams].write(words)
-
-        kept = await open_loop(rate, count, begin)
-        for call in opened:
-            await call.done_writing()
-        await asyncio.wait_for(asyncio.gather(*hearing), _WAIT_S)
+        """Messages at a rate on streams in turn, each echoed on its stream. The streams stay open for the next time."""
+        if self._chat is None:
+            self._chat = Chat(await self._channels.to(address), streams)
+        kept = await open_loop(rate, count, self._chat.begin)
+        latencies = await asyncio.wait_for(self._chat.heard(count), _WAIT_S)
         return {"latencies": latencies, "late_s": kept.late_s}
 
 
-async def _hear(call: Any, latencies: list[float]) -> None:
-    while (task := await call.read()) is not grpc.aio.EOF:
-        latencies.append(time.perf_counter() - float(task.reference))
+class Chat:
+    """Streams whose messages are echoed."""
+
+    def __init__(self, channel: grpc.aio.Channel, streams: int) -> None:
+        self._streams = [channel.stream_stream(f"/{SERVICE}/Chat", *_CODECS)() for _ in range(streams)]
+        self._latencies: list[float] = []
+        self._wanted = 0
+        self._complete = asyncio.Event()
+        self._hearing = [asyncio.create_task(self._hear(call)) for call in self._streams]
+
+    async def begin(self, i: int, due: float) -> None:
+        """One message; it tells when it was due."""
+        words = common_pb2.Task(reference=repr(due), payload=PAYLOAD)
+        await self._streams[i % len(self._streams)].write(words)
+
+    async def heard(self, count: int) -> list[float]:
+        """The latencies (s) of all messages since the last time, when there are so many."""
+        self._wanted = count
+        self._complete.clear()
+        if len(self._latencies) < count:
+            await self._complete.wait()
+        found, self._latencies = self._latencies, []
+        return found
+
+    async def _hear(self, call: Any) -> None:
+        while (task := await call.read()) is not grpc.aio.EOF:
+            self._latencies.append(time.perf_counter() - float(task.reference))
+            if len(self._latencies) == self._wanted:
+                self._complete.set()
 
 
 async def at_a_rate(rate: float, count: int, call: Call) -> dict[str, Any]:
