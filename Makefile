@@ -29,7 +29,7 @@ test: $(VENV)/.stamp-dev ## every test, on the real store (PYTEST_ARGS="-k fence
 bench: $(VENV)/.stamp-dev ## the figures beside bare references and job queues (BENCH_ARGS="--quick"; docs/benchmarks)
 	@$(PY) -m loadtests.bench $(BENCH_ARGS)
 
-quality: $(VENV)/.stamp-quality ## the blending laws against theory and real days (QUALITY_ARGS="--days 6"; docs/quality)
+quality: $(VENV)/.stamp-quality ## the blending laws against theory and real days (QUALITY_ARGS="--days 8"; docs/quality)
 	@$(PY) -m quality $(QUALITY_ARGS)
 
 lint: $(VENV)/.stamp-dev $(BUF) ## ruff, mypy, layers, buf lint and breaking, stubs up to date

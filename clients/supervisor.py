@@ -100,7 +100,10 @@ class Supervisor:
         return await self.connection.call(self._stub.UpdatePolicy, request, repeatable=True)
 
     async def activate_policy(self, group: str, version: int, *, etag: str = "") -> supervision_pb2.Policy:
-        """Make a version the one that decides; 0 is the built-in default. Raises NotFoundError, ConflictError."""
+        """Make a version the one that decides; 0 is the built-in default. Raises NotFoundError, ConflictError.
+
+        The answer has `warnings`, such as that the version was never tried.
+        """
         request = supervision_pb2.ActivatePolicyRequest(
             name=self.names.policy(group), version=version, etag=etag, request_id=new_request_id()
         )

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from callcenter.volumes import HALF_HOUR_S
-from quality.engine import Center, Floats, Ints, Played, Rules, play
+from quality.engine import NEVER, Center, Floats, Ints, Played, Rules, play
 from router.simulation.scenario import Day
 
 _PASSES = 2
@@ -69,6 +69,11 @@ def task_times(day: Day, count: int) -> list[float]:
     work = day.work[0]
     draw = random.Random(f"{day.seed}/work/{work.id}")
     return [work.time.draw(draw) for _ in range(count)]
+
+
+def level_without(center: Center, rules: Rules) -> float:
+    """The day's service level without a task, as a share."""
+    return play(center, np.array([NEVER]), rules).level
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,12 +101,7 @@ Choice = Mapping[str, PolicyDocument | None]
 
 def tune(runner: Runner, chosen_from: Sequence[Contender], days: Sequence[Situation]) -> Choice:
     """The document of each contender that does best on these days."""
-    trials = [
-        (contender, document, [contender.job(day, document) for day in days])
-        for contender in chosen_from
-        if len(contender.grid) > 1
-        for document in contender.grid
-    ]
+    trials = _trials(chosen_from, days)
     rows = iter(runner.run([job for _, _, jobs in trials for job in jobs]))
     best: dict[str, tuple[tuple[bool, float], PolicyDocument | None]] = {
         contender.id: ((False, 0.0), contender.grid[0]) for contender in chosen_from
@@ -116,6 +111,22 @@ def tune(runner: Runner, chosen_from: Sequence[Contender], days: Sequence[Situat
         if tried is contender.grid[0] or rank > best[contender.id][0]:
             best[contender.id] = rank, tried
     return {name: found for name, (_, found) in best.items()}
+
+
+def tuning_jobs(chosen_from: Sequence[Contender], days: Sequence[Situation]) -> list[Job]:
+    """What has to be played to tune on these days."""
+    return [job for _, _, jobs in _trials(chosen_from, days) for job in jobs]
+
+
+def _trials(
+    chosen_from: Sequence[Contender], days: Sequence[Situation]
+) -> list[tuple[Contender, PolicyDocument | None, list[Job]]]:
+    return [
+        (contender, document, [contender.job(day, document) for day in days])
+        for contender in chosen_from
+        if len(contender.grid) > 1
+        for document in contender.grid
+    ]
 
 
 def _rank(found: Summary) -> tuple[bool, float]:

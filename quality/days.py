@@ -12,7 +12,17 @@ from pathlib import Path
 
 from callcenter.distributions import Lognormal
 from quality import synthetic
-from quality.contenders import DEFAULT, STATIC_RECALL, WITHOUT_RECALL, Contender, contenders, tune
+from quality.contenders import (
+    DEFAULT,
+    REFERENCE,
+    STATIC_RECALL,
+    WITHOUT_RECALL,
+    Choice,
+    Contender,
+    contenders,
+    tune,
+    tuning_jobs,
+)
 from quality.jobs import Job, Kind, Row, Runner
 from quality.situations import Situation
 from router.policies.blending import PolicyDocument
@@ -46,6 +56,10 @@ class SetResult:
     rows: dict[str, list[Row]]
     packing: list[Row]
     schedule: list[Row]
+
+    def half(self, rows: Sequence[Row], tuned: bool) -> Sequence[Row]:
+        """Of rows in the order of the days: those of the days tuned on, or of the others."""
+        return rows[0 if tuned else 1 :: 2]
 
 
 def day_sets(volumes: str, folder: Path, days: int) -> list[DaySet]:
@@ -91,21 +105,65 @@ def _some(days: Sequence[Situation], count: int) -> tuple[Situation, ...]:
 def play_set(runner: Runner, of: DaySet) -> SetResult:
     """Tune on the days at even places, then play all days under all policies."""
     everyone = contenders(of.agents)
-    tuned_on = of.days[0::2]
-    every = max(1, -(-len(tuned_on) // MOST_TUNED_ON))
-    chosen = dict(tune(runner, everyone, tuned_on[::every]))
-    jobs = {c.id: [c.job(day, chosen[c.id]) for day in of.days] for c in everyone}
-    packing = [Job(day, Kind.PACKING) for day in of.days]
-    schedule = [Job(day, Kind.SCHEDULE) for day in of.days] if of.bounded else []
-    runner.run([job for rows in jobs.values() for job in rows] + packing + schedule)
+    chosen = dict(tune(runner, everyone, _tuned_on(of)))
+    runner.run(_jobs(of, chosen))
     return SetResult(
         of=of,
         contenders=everyone,
         chosen=chosen,
-        rows={name: runner.run(wanted) for name, wanted in jobs.items()},
-        packing=runner.run(packing),
-        schedule=runner.run(schedule),
+        rows={c.id: runner.run([c.job(day, chosen[c.id]) for day in of.days]) for c in everyone},
+        packing=runner.run(_bounds(of, Kind.PACKING)),
+        schedule=runner.run(_bounds(of, Kind.SCHEDULE)) if of.bounded else [],
     )
+
+
+def set_jobs(of: DaySet) -> list[Job]:
+    """As many jobs as the set takes, whatever tuning will choose: as if it chose the first of each grid."""
+    everyone = contenders(of.agents)
+    first = {c.id: c.grid[0] for c in everyone}
+    return [*tuning_jobs(everyone, _tuned_on(of)), *_jobs(of, first)]
+
+
+def _tuned_on(of: DaySet) -> Sequence[Situation]:
+    days = of.days[0::2]
+    return days[:: max(1, -(-len(days) // MOST_TUNED_ON))]
+
+
+def _jobs(of: DaySet, chosen: Choice) -> list[Job]:
+    """Every policy on every day of the set, and its bounds."""
+    played = [c.job(day, chosen[c.id]) for c in contenders(of.agents) for day in of.days]
+    return [*played, *_bounds(of, Kind.PACKING), *(_bounds(of, Kind.SCHEDULE) if of.bounded else ())]
+
+
+def _bounds(of: DaySet, kind: Kind) -> list[Job]:
+    return [Job(day, kind) for day in of.days]
+
+
+@dataclass(frozen=True, slots=True)
+class Untuned:
+    """Every day that nothing was tuned on: rows by policy, the default law first, and the packing."""
+
+    rows: dict[str, list[Row]]
+    packing: list[Row]
+
+
+def untuned_jobs(of: DaySet) -> list[Job]:
+    """The laws that matter most on every untuned day of a set, and the packing."""
+    return [*(law.job(day, law.grid[0]) for law in _UNTUNED for day in of.days[1::2]), *_untuned_bounds(of)]
+
+
+def play_untuned(runner: Runner, of: DaySet) -> Untuned:
+    """The laws that matter most on every untuned day of a set."""
+    runner.run(untuned_jobs(of))
+    rows = {law.title: runner.run([law.job(day, law.grid[0]) for day in of.days[1::2]]) for law in _UNTUNED}
+    return Untuned(rows, runner.run(_untuned_bounds(of)))
+
+
+_UNTUNED = (DEFAULT, REFERENCE)
+
+
+def _untuned_bounds(of: DaySet) -> list[Job]:
+    return _bounds(of, Kind.PACKING)[1::2]
 
 
 BACKLOG = (
@@ -117,14 +175,18 @@ BACKLOG = (
 """Work that can be done in the spare time of the day with 41 agents, but not by everybody in time."""
 
 
-def play_backlog(
-    runner: Runner, of: DaySet, chosen: dict[str, PolicyDocument | None]
-) -> dict[str, list[Row]]:
+def play_backlog(runner: Runner, of: DaySet, chosen: Choice) -> dict[str, list[Row]]:
     """The untuned days with a backlog that ends: tasks late, and how long the least urgent work waits."""
+    jobs = backlog_jobs(of, chosen)
+    runner.run([job for days in jobs.values() for job in days])
+    return {title: runner.run(days) for title, days in jobs.items()}
+
+
+def backlog_jobs(of: DaySet, chosen: Choice) -> dict[str, list[Job]]:
+    """Untuned days with a backlog that ends by the title of the policy; what was not tuned is as first in its grid."""
     days = [replace(day, plan=replace(day.plan, work=BACKLOG)) for day in of.days[1::2]][:10]
     tuned = next(c for c in contenders(of.agents) if c.id == "static")
-    found = {}
-    for contender in (tuned, WITHOUT_RECALL, STATIC_RECALL, DEFAULT):
-        document = chosen.get(contender.id, contender.grid[0])
-        found[contender.title] = runner.run([contender.job(day, document) for day in days])
-    return found
+    return {
+        contender.title: [contender.job(day, chosen.get(contender.id, contender.grid[0])) for day in days]
+        for contender in (tuned, WITHOUT_RECALL, STATIC_RECALL, DEFAULT)
+    }

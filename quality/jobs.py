@@ -159,6 +159,22 @@ class Runner:
                     future.cancel()
 
 
+class NotKnown(LookupError):
+    """A result is not known from an earlier run."""
+
+
+class KnownOnly(Runner):
+    """Gives what is known from earlier runs and computes nothing. Raises NotKnown for anything else."""
+
+    def __init__(self, cache: Cache) -> None:
+        super().__init__(cache, 0, lambda done, of: None)
+
+    def _computed(self, jobs: Mapping[str, Wanted]) -> Iterator[tuple[str, Row]]:
+        if jobs:
+            raise NotKnown(f"{len(jobs)} results are not known")
+        return iter(())
+
+
 def compute(job: Wanted) -> Row:
     """Do one job."""
     began = time.perf_counter()
@@ -193,12 +209,13 @@ def _traced(job: Job) -> Row:
 
 
 def _packed(job: Job) -> Row:
-    from quality.bounds import fast_center, packing
+    from quality.bounds import fast_center, level_without, packing
     from quality.engine import idle_profile
 
     day = job.situation.make()
-    packed = packing(idle_profile(*fast_center(day)), day.desktops.back_s, day.desktops.lost_s)
-    return {"spare_s": packed.idle_s, "kept_s": packed.kept_s}
+    center, rules = fast_center(day)
+    packed = packing(idle_profile(center, rules), day.desktops.back_s, day.desktops.lost_s)
+    return {"spare_s": packed.idle_s, "kept_s": packed.kept_s, "level_without": level_without(center, rules)}
 
 
 def _scheduled(job: Job) -> Row:

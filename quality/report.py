@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from quality.contenders import told
-from quality.days import SetResult
+from quality.contenders import WITHOUT_RECALL, Contender, told
+from quality.days import SetResult, Untuned
 from quality.jobs import Row
 from quality.measures import Summary, recovered, summary
 from quality.robustness import CaseResult
@@ -38,6 +38,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
+
+
+def signed(text: str, made: str) -> str:
+    """A table, and under it what it was made from."""
+    return f"{text}\n\n*Made by {made}.*"
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -82,43 +87,47 @@ def _played(found: Summary) -> str:
 
 # -- days --------------------------------------------------------------------------------------------------
 _HEAD = (
-    "policy", "recovered", "of it on tuned days", "service level", "feasible days kept", "kept, tuned days",
-    "mean shortfall, points", "worst", "recalls a day", "per task", "per paid hour", "starts a day",
-    "half hours under 50 %",
+    "policy", "recovered", "service level", "feasible days kept", "mean shortfall, points", "worst", "recalls a day",
+    "per task", "per paid hour", "starts a day", "half hours under 50 %",
 )  # fmt: skip
+PACKING = "*all-knowing packing that delays no call*"
+SCHEDULE = "*best schedule without recall, in hindsight*"
 
 
 def days_table(result: SetResult) -> str:
-    """Every policy on the days of a set that were not tuned on, and the bounds."""
-    rows = [_policy_row(result, contender.id, contender.title) for contender in result.contenders]
-    rows.append(_bound_row("all-knowing packing that delays no call", result.packing))
+    """Every policy beside its bounds, on the days that nothing was tuned on, and on those that served to tune."""
+    return f"{_half(result, tuned=False)}\n\n{_half(result, tuned=True)}"
+
+
+def _half(result: SetResult, *, tuned: bool) -> str:
+    rows = [_policy_row(result, contender, tuned) for contender in result.contenders]
+    rows.append(_bound_row(PACKING, result.half(result.packing, tuned)))
     if result.schedule:
-        rows.append(_bound_row("best schedule without recall, in hindsight", result.schedule))
-    return f"{_about(result)}\n\n{table(_HEAD, rows)}"
+        rows.append(_bound_row(SCHEDULE, result.half(result.schedule, tuned)))
+    return f"{_about(result, tuned)}\n\n{table(_HEAD, rows)}"
 
 
-def _about(result: SetResult) -> str:
-    untuned = summary(result.rows["none"][1::2])
-    spare = sum(row["spare_s"] for row in result.packing[1::2]) / 3600 / untuned.days
-    paid = sum(row["paid_s"] for row in result.rows["none"][1::2]) / 3600 / untuned.days
+def _about(result: SetResult, tuned: bool) -> str:
+    played = result.half(result.rows["none"], tuned)
+    without = summary(played)
+    hours = 3600 * without.days
+    spare = sum(row["spare_s"] for row in result.half(result.packing, tuned)) / hours
+    paid = sum(row["paid_s"] for row in played) / hours
+    which = "Days that constants were tuned on" if tuned else "Days that nothing was tuned on"
     return (
-        f"{len(result.of.days)} days, half of them to tune on. Without blending the {untuned.days} others answer "
-        f"{percent(untuned.level)} in time, {untuned.feasible} of them meet the target; of {paid:.0f} paid hours a "
-        f"day {spare:.0f} are spare."
+        f"**{which}**: {without.days}. Without blending they answer {percent(without.level)} in time,"
+        f" {without.feasible} of them meet the target; of {paid:.0f} paid hours a day {spare:.0f} are spare."
     )
 
 
-def _policy_row(result: SetResult, name: str, title: str) -> tuple[str, ...]:
-    tuned, found = (summary(result.rows[name][start::2]) for start in (0, 1))
-    chosen = told(result.chosen[name])
-    grid = next(c.grid for c in result.contenders if c.id == name)
+def _policy_row(result: SetResult, contender: Contender, tuned: bool) -> tuple[str, ...]:
+    found = summary(result.half(result.rows[contender.id], tuned))
+    chosen = f" ({told(result.chosen[contender.id])})" if len(contender.grid) > 1 else ""
     return (
-        f"{title} ({chosen})" if len(grid) > 1 else title,
+        contender.title + chosen,
         percent(found.recovered),
-        percent(tuned.recovered),
         percent(found.level),
-        percent(found.days_kept, 0),
-        percent(tuned.days_kept, 0),
+        _kept(found),
         points(found.mean_shortfall),
         points(found.worst_shortfall),
         f"{found.recalls_per_day:.0f}",
@@ -129,17 +138,21 @@ def _policy_row(result: SetResult, name: str, title: str) -> tuple[str, ...]:
     )
 
 
-class Untuned(NamedTuple):
-    """Every day that nothing was tuned on: the days' results by policy, the default law first, and the packing."""
+def _kept(found: Summary) -> str:
+    return f"{percent(found.days_kept, 0)} of {found.feasible}" if found.feasible else "none feasible"
 
-    rows: Mapping[str, Sequence[Row]]
-    packing: Sequence[Row]
+
+def _bound_row(title: str, rows: Sequence[Row]) -> tuple[str, ...]:
+    levels = [row["level"] for row in rows if "level" in row]
+    level = percent(sum(levels) / len(levels)) if levels else "as without"
+    cells = (title, percent(recovered(rows)), level)
+    return (*cells, *[""] * (len(_HEAD) - len(cells)))
 
 
 def untuned_table(found: Untuned) -> str:
     """Some policies on every day that nothing was tuned on."""
     rows = [_untuned_row(title, summary(played)) for title, played in found.rows.items()]
-    rows.append(("*all-knowing packing that delays no call*", percent(recovered(found.packing)), *[""] * 8))
+    rows.append((PACKING, percent(recovered(found.packing)), *[""] * 8))
     return table(_UNTUNED_HEAD, rows)
 
 
@@ -155,27 +168,13 @@ def _untuned_row(title: str, found: Summary) -> tuple[str, ...]:
         percent(found.recovered),
         percent(found.level),
         percent(found.level_without),
-        f"{percent(found.days_kept, 0)} of {found.feasible}",
+        _kept(found),
         points(found.mean_shortfall),
         points(found.worst_shortfall),
         f"{found.recalls_per_day:.0f}",
         f"{found.recalls_per_paid_hour:.2f}",
         f"{found.bad_half_hours:.1f} ({found.bad_half_hours_without:.1f})",
     )
-
-
-def _bound_row(title: str, rows: Sequence[Row]) -> tuple[str, ...]:
-    levels = [row["level"] for row in rows[1::2] if "level" in row]
-    level = percent(sum(levels) / len(levels)) if levels else "as without"
-    cells = (
-        f"*{title}*",
-        percent(recovered(rows[1::2])),
-        percent(recovered(rows[0::2])),
-        level,
-        "100 %",
-        "100 %",
-    )
-    return (*cells, *[""] * (len(_HEAD) - len(cells)))
 
 
 def backlog_table(found: Mapping[str, Sequence[Row]]) -> str:
@@ -203,45 +202,90 @@ def _backlog_row(title: str, found: Summary) -> tuple[str, ...]:
 
 
 # -- targets -----------------------------------------------------------------------------------------------
-def targets_table(result: SetResult, exact: Sequence[Stationary], every: Untuned | None = None) -> str:
-    """How far the default law is from its goals, on the untuned days of a set, or on every one if those were played."""
-    found = summary(next(iter(every.rows.values())) if every else result.rows["default"][1::2])
-    without = summary(result.rows["default-no-recall"][1::2])
-    packed = recovered(every.packing if every else result.packing[1::2])
-    scheduled = recovered(result.schedule[1::2])
+class Goal(NamedTuple):
+    """What is to be reached: at least, or at most where lower is better."""
+
+    title: str
+    goal: float
+    form: str = "{:.1%}"
+    lower: bool = False
+
+    def written(self, value: float) -> str:
+        """A value in the form of the goal."""
+        return self.form.format(value).replace("%", " %")
+
+
+class Reached(NamedTuple):
+    """A figure, and what it was made from in words."""
+
+    value: float
+    made: str
+
+
+RECOVERED = Goal("recovered share of spare time, net", 0.80)
+AGAINST_PACKING = Goal("against the all-knowing packing that delays no call", 1.0)
+KEPT = Goal("feasible days kept (within half a point)", 0.95)
+SHORTFALL = Goal("mean shortfall, points", 0.3, "{:.2f}", lower=True)
+RECALLS = Goal("recalls per paid hour", 1.5, "{:.2f}", lower=True)
+AGAINST_SCHEDULE = Goal("recall off, against the best schedule in hindsight", 0.95)
+CHAIN = Goal("exact cases, reserve by the chain against the best policy, least", 0.95)
+GOALS = (RECOVERED, AGAINST_PACKING, KEPT, SHORTFALL, RECALLS, AGAINST_SCHEDULE, CHAIN)
+
+
+def law_reached(found: Untuned, made: str) -> dict[str, Reached]:
+    """What the default law reaches on untuned days."""
+    law, packed = summary(next(iter(found.rows.values()))), recovered(found.packing)
+    values = {
+        RECOVERED: law.recovered,
+        AGAINST_PACKING: law.recovered / packed,
+        KEPT: law.days_kept,
+        SHORTFALL: law.mean_shortfall * 100,
+        RECALLS: law.recalls_per_paid_hour,
+    }
+    return {goal.title: Reached(value, made) for goal, value in values.items()}
+
+
+def schedule_reached(result: SetResult, made: str) -> dict[str, Reached]:
+    """What the law without recall reaches of the best schedule, on the untuned days of a set."""
+    without = summary(result.half(result.rows[WITHOUT_RECALL.id], tuned=False))
+    share = without.recovered / recovered(result.half(result.schedule, tuned=False))
+    return {AGAINST_SCHEDULE.title: Reached(share, made)}
+
+
+def exact_reached(exact: Sequence[Stationary], made: str) -> dict[str, Reached]:
+    """What the router's reserve reaches of the best policy where it reaches least."""
     least = min(one.by_chain.outcome.recovered / one.best.recovered for one in exact)
-    rows = [
-        _goal("recovered share of spare time, net", found.recovered, 0.80),
-        _goal("against the all-knowing packing that delays no call", found.recovered / packed, 1.0),
-        _goal("feasible days kept (within half a point)", found.days_kept, 0.95),
-        _goal("mean shortfall, points", found.mean_shortfall * 100, 0.3, "{:.2f}", lower=True),
-        _goal("recalls per paid hour", found.recalls_per_paid_hour, 1.5, "{:.2f}", lower=True),
-        _goal("recall off, against the best schedule in hindsight", without.recovered / scheduled, 0.95),
-        _goal("exact cases, reserve by the chain against the best policy, least", least, 0.95),
-    ]
-    return table(("figure", "reached", "goal", ""), rows)
+    return {CHAIN.title: Reached(least, made)}
 
 
-def _goal(
-    title: str, reached: float, goal: float, form: str = "{:.1%}", *, lower: bool = False
-) -> tuple[str, ...]:
-    met = reached <= goal if lower else reached >= goal
-    sign = "≤" if lower else "≥"
-    told = [form.format(value).replace("%", " %") for value in (reached, goal)]
-    return (
-        title,
-        told[0],
-        f"{sign} {told[1]}",
-        "met" if met else f"missed by {form.format(abs(reached - goal))}",
-    )
+def targets_table(reached: Mapping[str, Reached], before: Mapping[str, str]) -> str:
+    """How far the default law is from its goals; a figure that is not known now stays as it was told ``before``."""
+    head = _line(("figure", "reached", "goal", "", "from")) + "\n|---|---:|---:|---|---|"
+    return "\n".join([head, *(_goal_line(goal, reached.get(goal.title), before) for goal in GOALS)])
+
+
+def _goal_line(goal: Goal, found: Reached | None, before: Mapping[str, str]) -> str:
+    aim = f"{'≤' if goal.lower else '≥'} {goal.written(goal.goal)}"
+    if found is None:
+        return before.get(goal.title, _line((goal.title, "", aim, "not played", "")))
+    met = found.value <= goal.goal if goal.lower else found.value >= goal.goal
+    missed = f"missed by {goal.written(abs(found.value - goal.goal))}"
+    return _line((goal.title, goal.written(found.value), aim, "met" if met else missed, found.made))
+
+
+def rows_in(page: str, part: str) -> dict[str, str]:
+    """The rows of the table that stands between a part's markers, by their first cell."""
+    found = re.search(rf"<!-- begin {part} -->\n(.*?)<!-- end {part} -->", page, re.DOTALL)
+    lines = found[1].splitlines() if found else []
+    return {line.split("|")[1].strip(): line for line in lines if line.startswith("|")}
 
 
 # -- robustness --------------------------------------------------------------------------------------------
 def robustness_table(found: Sequence[CaseResult]) -> str:
     """Each case beside its days without blending; what fell too low is marked."""
     head = (
-        "case", "days", "level without", "level with", "worst day", "recovered", "feasible days kept",
-        "mean shortfall", "recalls per paid hour", "",
+        "case", "days", "level without (tightest day)", "level with", "worst day", "recovered", "feasible days kept",
+        "mean shortfall, points", "recalls per paid hour", "",
     )  # fmt: skip
     return table(head, (_case_row(one) for one in found))
 
@@ -251,11 +295,11 @@ def _case_row(one: CaseResult) -> tuple[str, ...]:
     return (
         one.case.title,
         str(found.days),
-        percent(found.level_without),
+        f"{percent(found.level_without)} ({percent(one.tightest)})",
         percent(found.level),
         f"{100 * one.worst_day:+.1f}",
         percent(found.recovered),
-        percent(found.days_kept, 0) if found.feasible else "none feasible",
+        _kept(found),
         points(found.mean_shortfall),
         f"{found.recalls_per_paid_hour:.2f}",
         "**too low**" if one.flagged else "",

@@ -12,7 +12,7 @@ from callcenter.calls import Handling, draw_calls, merge_calls
 from callcenter.distributions import Deterministic, Exponential
 from callcenter.staffing import Shift, staffed
 from callcenter.volumes import DATA_FILE
-from router.simulation.days import DayPlan, make_day
+from router.simulation.days import DayPlan, make_day, part_of
 from router.simulation.scenario import CallQueue, Day, ForecastStep, Group, PlannedAgent, Work
 
 _FOR_EVER_S = 1e7
@@ -34,8 +34,8 @@ class Situation:
     ``absent``: this share of the planned agents does not come, spread evenly over the shifts, and the router knows it.
     ``aht_belief``: the ACD believes this many times the true handling time in the morning. ``silent_h``: the ACD falls
     silent so many hours after the opening, for ``silent_s``. ``shared``: the calls split over two queues, and of ten
-    agents three serve the first alone, three the second alone, four both. ``first_h``: the day ends so many hours
-    after the opening.
+    agents three serve the first alone, three the second alone, four both. ``from_h``, ``until_h``: only these hours
+    after the opening are played, 0 for the whole day; who is on duty then is at work before the first call.
     """
 
     plan: DayPlan
@@ -45,7 +45,8 @@ class Situation:
     silent_h: float = 0.0
     silent_s: float = 0.0
     shared: bool = False
-    first_h: float = 0.0
+    from_h: float = 0.0
+    until_h: float = 0.0
 
     @property
     def volumes(self) -> str:
@@ -82,15 +83,13 @@ class Situation:
         )
 
     def _shortened(self, day: Day) -> Day:
-        if not self.first_h:
+        if not self.until_h:
             return day
-        end_s = day.opens_s + 3600 * self.first_h
-        group, queue = day.groups[0], day.groups[0].queues[0]
-        calls = tuple(call for call in queue.calls if call.arrives_at < end_s)
-        forecast = tuple(step for step in queue.forecast if step.start_s < end_s)
-        agents = tuple(_until(agent, end_s) for agent in group.agents if agent.shift.start < end_s)
-        group = replace(group, queues=(replace(queue, calls=calls, forecast=forecast),), agents=agents)
-        return replace(day, groups=(group,), closes_s=end_s)
+        begin_s, end_s = (day.opens_s + 3600 * hours for hours in (self.from_h, self.until_h))
+        part = part_of(day, begin_s, end_s)
+        queue = part.groups[0].queues[0]
+        steps = tuple(step for step in queue.forecast if begin_s <= step.start_s < end_s)
+        return _with_queue(part, replace(queue, forecast=steps))
 
     def _stormy(self, day: Day) -> Day:
         if self.storm is None:
@@ -128,12 +127,6 @@ class Situation:
             for n, agent in enumerate(group.agents)
         )
         return replace(day, groups=(replace(group, queues=queues, agents=agents),))
-
-
-def _until(agent: PlannedAgent, end_s: float) -> PlannedAgent:
-    shift = agent.shift
-    breaks = tuple(pause for pause in shift.breaks if pause[1] <= end_s)
-    return replace(agent, shift=replace(shift, end=min(shift.end, end_s), breaks=breaks))
 
 
 def _with_queue(day: Day, queue: CallQueue) -> Day:

@@ -50,10 +50,15 @@ class CaseResult:
     with_recall: Summary
 
 
+def case_jobs() -> list[Wanted]:
+    """What has to be computed for all cases."""
+    solved: list[Wanted] = [Exact(case) for case in CASES]
+    return [*solved, *(job for case in CASES for law in _LAWS for job in _days(case, law))]
+
+
 def solve_cases(runner: Runner) -> list[CaseResult]:
     """Solve every case and play the default law on it."""
-    wanted: list[Wanted] = [Exact(case) for case in CASES]
-    runner.run([*wanted, *(job for case in CASES for law in _LAWS for job in _days(case, law))])
+    runner.run(case_jobs())
     return [_solved(case, runner) for case in CASES]
 
 

@@ -57,7 +57,9 @@ def versions(group: GroupId) -> None:
 
     async def work(connection: Connection) -> None:
         found = [policy async for policy in Supervisor(connection).policy_versions(group)]
-        table(("VERSION", "", "STORED", "BY", "COMMENT"), map(_row, found), "there are no versions yet")
+        table(
+            ("VERSION", "", "STORED", "BY", "TRIED", "COMMENT"), map(_row, found), "there are no versions yet"
+        )
 
     run(SUPERVISOR, work)
 
@@ -66,7 +68,8 @@ def _row(policy: supervision_pb2.Policy) -> tuple[str, ...]:
     active = "active" if policy.version == policy.active_version else ""
     if policy.HasField("shadow_version") and policy.version == policy.shadow_version:
         active = "shadow"
-    return (str(policy.version), active, clock(policy.create_time), policy.author, policy.comment or "-")
+    stored, tried = clock(policy.create_time), clock(policy.try_time)
+    return (str(policy.version), active, stored, policy.author, tried, policy.comment or "-")
 
 
 @app.command()
@@ -121,7 +124,7 @@ def put(
         stored = await supervisor.put_policy(group, document, comment=comment)
         version = stored.version
         if activate:
-            await supervisor.activate_policy(group, version)
+            _warn(await supervisor.activate_policy(group, version))
             say(f"version {version} of {group} is active")
         else:
             say(
@@ -142,12 +145,18 @@ def activate(
         supervisor = Supervisor(connection)
         before = await supervisor.get_policy(group)
         after = await supervisor.get_policy(group, version)
-        await supervisor.activate_policy(group, version)
+        active = await supervisor.activate_policy(group, version)
         for line in changes(before, after):
             say(line)
+        _warn(active)
         say(f"version {version} of {group} is active")
 
     run(SUPERVISOR, work)
+
+
+def _warn(policy: supervision_pb2.Policy) -> None:
+    for warning in policy.warnings:
+        note(f"warning: {warning}")
 
 
 @app.command()

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 from router.dispatch.caller import AGENT, Caller
-from router.dispatch.held import recalls_of, tasks_of
+from router.dispatch.held import recalls_of
 from router.dispatch.signals import Signals, set_within
 from router.domain.errors import NotFound, NotHolder, RouterError, Superseded, WrongState
 from router.domain.lifecycle import TRANSITIONS
@@ -126,7 +126,7 @@ class Agents:
         """The desktop lives: renew the leases named, or all of the agent, together. Recalled ones are told instead."""
         agent = await self._store.agent(caller.site, caller.id)
         held = [
-            task for task in await tasks_of(self._store, caller.site, agent.held) if task.agent == caller.id
+            task for task in await self._store.tasks_named(caller.site, agent.held) if task.agent == caller.id
         ]
         recalled = {task.id: task for task in held if task.state is TaskState.RECALLING}
         active = [(task.id, task.fence) for task in held if task.state is TaskState.ACTIVE]

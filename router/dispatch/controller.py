@@ -11,6 +11,8 @@ import asyncio
 import logging
 import math
 import operator
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from router.dispatch.forecasts import Forecasts
@@ -45,11 +47,15 @@ DEDICATED = "-"
 LEASE_MS = 3_000
 """How long a leader leads and its gate is valid without a sign of it; both are renewed at a third of that."""
 RETRY_S = 1.0
+_SERVING = (*CALL_STATES, AgentState.AFTER_CALL)
+"""An agent in one of these is with a call."""
 _EVENTS = 1000
 _TELL_S = 1.0
 _RELEARN_UPDATES = 20
 _RETURN_MS = 120_000
 _HOLDERS = 2000
+_REST_PER_LOOK = 3.0
+"""Between two looks passes so many times what the last one took: floods of reports are looked at in bundles."""
 _RULES_S = 0.25
 """How long new work may be offered under the rules of the last look."""
 
@@ -100,11 +106,15 @@ class Controller:
         self.decision: GateDecision | None = None
         self._words = ""
         self._decided: tuple[float, tuple[int, ...]] | None = None
+        self._stood: Gate | None = None
+        """The stored gate that is as the last decision alone wants it; a supervisor's word is weighed each time."""
         self._told: tuple[object, object] = (None, None)
         self._told_at = -math.inf
         self._must_look = True
-        self._look_due = 0.0
+        self._look_due = self._not_before = 0.0
         self._rules = PassRules(room=0)
+        self._room = 0
+        """Tasks that may still be handed out, as far as is known: the store has the last word."""
         self._rules_until = 0.0
         self._last_recall_ms: int | None = None
         self._began_ms = self._clock.now_ms()
@@ -120,21 +130,36 @@ class Controller:
 
     # -- hints -----------------------------------------------------------------------------------------
     def hint(self, hint: Hint) -> None:
-        """Take note of a hint of this site and wake the loop if it may matter."""
-        if hint.kind == "work":
-            self.matcher.work_arrived(hint.anchor)
-            self._wake.set()
+        """Take note of a hint of this site and wake the loop if it may matter. Who does not lead has nothing to note:
+        a new leader reads everything."""
+        if not self.leads:
             return
+        if hint.kind == "work":
+            self.matcher.work_arrived(hint.anchor, hint.at_ms, hint.arrived)
+        elif hint.kind == "idle" and hint.about:
+            self.matcher.agent_idle(hint.about, hint.at_ms, hint.queued)
+            self._room += 1
+        elif hint.kind == "busy":
+            self.matcher.agent_busy(hint.agent)
+            return
+        else:
+            self._take_note(hint)
+        self._wake.set()
+
+    def work_coming(self, anchors: Mapping[str, int]) -> AbstractContextManager[None]:
+        """Within this, tasks are on their way to these shelves: the loop may claim them at once."""
+        self._wake.set()
+        return self.matcher.work_coming(anchors)
+
+    def _take_note(self, hint: Hint) -> None:
+        """What changes more than the matching: look again."""
         self._must_look = True
-        if hint.kind in ("idle", "agent"):
-            self.matcher.agents_changed(hint.agent)
-        elif hint.kind == "report":
+        if hint.kind == "idle":
             self.matcher.agents_changed()
         elif hint.kind == "doc":
             self._decided = None
         elif hint.kind == "resync":
             self.matcher.forget()
-        self._wake.set()
 
     # -- the loop --------------------------------------------------------------------------------------
     async def run(self) -> None:
@@ -158,11 +183,15 @@ class Controller:
         if self._group == DEDICATED:
             await self.matcher.push(PassRules(room=_HOLDERS, why="pushed to a dedicated back-office agent"))
             return RETRY_S
+        began = self._clock.monotonic()
         if self._may_push_at_once():
             await self._hand_out()
             return max(0.001, self._look_due - self._clock.monotonic())
+        if began < self._not_before:
+            return self._not_before - began
         pause_s = await self._whole_step()
-        self._look_due = self._clock.monotonic() + pause_s
+        now = self._clock.monotonic()
+        self._look_due, self._not_before = now + pause_s, now + _REST_PER_LOOK * (now - began)
         return pause_s
 
     def _may_push_at_once(self) -> bool:
@@ -199,11 +228,13 @@ class Controller:
         now = self._clock.monotonic()
         if self._leads_until - now > self._lease_ms / 1000 - self._renew_s:
             return True
+        led = self.leads
         term = await self._store.lead(self._site, self._group, self._worker, self._lease_ms)
         if term != self._term:
             self._term = term
             self._reset()
-            self.matcher.forget()
+        if not led:
+            self.matcher.forget()  # what hints told meanwhile was not noted
         self._leads_until = now + self._lease_ms / 1000 if term else 0.0
         return bool(term)
 
@@ -223,16 +254,17 @@ class Controller:
         feed_age_s = None if view.feed_age_ms is None else view.feed_age_ms / 1000
         forecast = await self._forecasts.of(view, not self._document.is_stale(feed_age_s), now_ms)
         states = view.figures.by_state
-        on_call = sum(states.get(s, 0) for s in (*CALL_STATES, AgentState.AFTER_CALL))
+        on_call = sum([states.get(state, 0) for state in _SERVING])
         measures = self.meter.measures
-        aht_ms = max((v.report.aht_ms for v in view.call_queues), default=0)
+        reports = [queue.report for queue in view.call_queues]
+        aht_ms = max([report.aht_ms for report in reports], default=0)
         return Snapshot(
             now_ms=now_ms,
             idle=view.figures.idle,
             on_call=on_call,
             logged_in=states.get(AgentState.AVAILABLE, 0) + states.get(AgentState.RESERVED, 0) + on_call,
             on_tasks=view.figures.on_tasks,
-            window_end_ms=max((v.report.window_end_ms for v in view.call_queues), default=0) or now_ms,
+            window_end_ms=max([report.window_end_ms for report in reports], default=0) or now_ms,
             waiting_ages_s=view.waiting_ages_s(now_ms),
             answered=view.total("answered"),
             answered_in_target=view.total("answered_in_target"),
@@ -287,13 +319,23 @@ class Controller:
             return self.decision
         before = self._memory
         decision, self._memory = await self._lane.beside(self._policy.decide, snapshot, before)
-        self.decision, self._decided = decision, (now, cause)
+        self.decision, self._decided, self._stood = decision, (now, cause), None
         self._words = f"{in_words(decision)}; {self._forecasts.words}"
         self._witness.decided(snapshot, before, decision)
         return decision
 
     async def _set_gate(self, stored: Gate, decision: GateDecision, snapshot: Snapshot) -> Gate:
         """Write the gate when it changed or is due for renewal."""
+        wanted = stored if stored == self._stood else self._wanted(stored, decision, snapshot)
+        now_ms = self._clock.now_ms()
+        if wanted != stored or stored.valid_until_ms - now_ms <= self._lease_ms - self._renew_s * 500:
+            renewed = replace(wanted, valid_until_ms=now_ms + self._lease_ms)
+            stored = await self._store.set_gate(self._site, renewed)
+        self._stood = stored if wanted.mode is GateMode.AUTO else None
+        return stored
+
+    def _wanted(self, stored: Gate, decision: GateDecision, snapshot: Snapshot) -> Gate:
+        """The gate as the decision and a supervisor's word have it; how long it is valid stays."""
         document = self._document
         wanted = Gate(
             group=self._group,
@@ -312,11 +354,7 @@ class Controller:
             manual_until_ms=stored.manual_until_ms,
             valid_until_ms=stored.valid_until_ms,
         )
-        wanted = _by_hand(wanted, stored, snapshot, document)
-        now_ms = self._clock.now_ms()
-        if wanted == stored and stored.valid_until_ms - now_ms > self._lease_ms - self._renew_s * 500:
-            return stored
-        return await self._store.set_gate(self._site, replace(wanted, valid_until_ms=now_ms + self._lease_ms))
+        return _by_hand(wanted, stored, snapshot, document)
 
     async def _tell_figures(self, decision: GateDecision) -> None:
         """Let every worker show what only the leader knows."""
@@ -342,30 +380,30 @@ class Controller:
         sent = [at for at in self._recall_times_ms if snapshot.now_ms - at < 1000]
         plan = self._policy.recalls(snapshot, decision, list(candidates), len(sent))
         self._witness.planned(snapshot, list(candidates), len(sent), plan, self.meter.returning)
-        recalls = _chosen(plan.recalls, candidates)
-        await self._lane.all(*(self._take_back(r, candidates, snapshot, decision) for r in recalls))
+        named = {candidate.task_id: (candidate, task) for candidate, task in candidates.items()}
+        recalls = [(recall, *named[recall.task_id]) for recall in plan.recalls if recall.task_id in named]
+        await self._lane.all(*(self._take_back(*chosen, snapshot, decision) for chosen in recalls))
         self._recall_times_ms = sent + [snapshot.now_ms] * len(plan.recalls)
         return plan.next_check_ms
 
     async def _candidates(self, snapshot: Snapshot) -> dict[Candidate, Task]:
         agents = await self._store.holding(self._site, self._group, _HOLDERS)
-        held = [(agent, id) for agent in agents for id in agent.held]
-        tasks = await self._lane.all(*(self._store.task(self._site, id) for _, id in held), caught=True)
-        pairs = zip((agent for agent, _ in held), tasks, strict=True)
+        holder = {id: agent for agent in agents for id in agent.held}
+        tasks = await self._store.tasks_named(self._site, list(holder))
         return {
-            _candidate(agent, task, snapshot): task
-            for agent, task in pairs
-            if isinstance(task, Task) and task.state in (TaskState.OFFERED, TaskState.ACTIVE)
+            _candidate(holder[task.id], task, snapshot): task
+            for task in tasks
+            if task.state in (TaskState.OFFERED, TaskState.ACTIVE)
         }
 
     async def _take_back(
         self,
         recall: Recall,
-        candidates: dict[Candidate, Task],
+        candidate: Candidate,
+        task: Task,
         snapshot: Snapshot,
         decision: GateDecision,
     ) -> None:
-        candidate, task = next(item for item in candidates.items() if item[0].task_id == recall.task_id)
         why = recalled_because(recall, candidate, snapshot, decision)
         self.meter.recall_sent(recall.agent_id, task.id, self._clock.now_ms())
         try:
@@ -403,15 +441,17 @@ class Controller:
             why=f"{gate.reason}; idle {snapshot.idle}, on tasks {snapshot.on_tasks}",
         )
         self._rules, self._rules_until = rules, self._clock.monotonic() + _RULES_S
-        self._looked = snapshot
+        self._looked, self._room = snapshot, room
         return await self._hand_out()
 
     async def _hand_out(self) -> int | None:
         """Offer work under the rules of the last look."""
         before = self.matcher.handed
-        next_ms = await self.matcher.push(self._rules)
+        next_ms = await self.matcher.push(self._rules._replace(room=self._room))
+        handed = self.matcher.handed - before
+        self._room -= handed
         if self._looked:
-            self._witness.pushed(self._looked, self.matcher.handed - before, self._rules.room)
+            self._witness.pushed(self._looked, handed, self._rules.room)
         return next_ms
 
 
@@ -468,8 +508,3 @@ def _candidate(agent: Agent, task: Task, snapshot: Snapshot) -> Candidate:
 def _remaining_s(expected_s: float, spent_s: float) -> float:
     """Expected remaining time. Handling times are skewed: a task over its time is not about to end."""
     return max(expected_s - spent_s, expected_s / 4)
-
-
-def _chosen(recalls: tuple[Recall, ...], candidates: dict[Candidate, Task]) -> list[Recall]:
-    known = {candidate.task_id for candidate in candidates}
-    return [recall for recall in recalls if recall.task_id in known]

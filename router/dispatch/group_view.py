@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from router.dispatch.lane import LOOP, Lane
 from router.domain.model import Feed, Gate, GroupFigures
@@ -12,8 +12,7 @@ from router.domain.telephony import CallQueueReport
 from router.policies.blending import PolicyDocument
 
 
-@dataclass(frozen=True, slots=True)
-class CallQueueView:
+class CallQueueView(NamedTuple):
     """A call queue as reported, with the time of the report."""
 
     report: CallQueueReport
@@ -26,6 +25,8 @@ class CallQueueView:
         A report names no more than so many ages. Calls known only by number came one after the other since the
         youngest one named: in a long line it is among them that a recall still comes in time.
         """
+        if not (self.report.calls_waiting or self.report.waiting_ages_ms):
+            return []
         passed = max(0, now_ms - self.at_ms)
         known = self.report.waiting_ages_ms or (self.report.oldest_wait_ms,)[: self.report.calls_waiting]
         unknown = max(0, self.report.calls_waiting - len(known))
@@ -34,8 +35,7 @@ class CallQueueView:
         return [age + passed for age in (*known, *spread)]
 
 
-@dataclass(frozen=True, slots=True)
-class GroupView:
+class GroupView(NamedTuple):
     """What is known of a group now. ``feed_age_ms`` None: no feed tells of its call queues."""
 
     figures: GroupFigures
@@ -50,7 +50,7 @@ class GroupView:
     def waiting_ages_s(self, now_ms: int) -> tuple[float, ...]:
         """Ages of all waiting calls, oldest first."""
         ages = [age for view in self.call_queues for age in view.waiting_ages_ms(now_ms)]
-        return tuple(sorted((age / 1000 for age in ages), reverse=True))
+        return tuple(sorted([age / 1000 for age in ages], reverse=True)) if ages else ()
 
 
 async def look(
@@ -60,7 +60,7 @@ async def look(
     groups, gate, records, feeds = await lane.all(
         store.groups(site), store.gate(site, group), store.call_queues(site), store.feeds(site)
     )
-    figures = next((g for g in groups if g.group == group), GroupFigures(group, {}, 0, 0))
+    figures = next((g for g in groups if g.group == group), None) or GroupFigures(group, {}, 0, 0)
     queues = call_queues_of(group, document, records)
     return GroupView(figures, gate, queues, feed_age_ms(queues, feeds, now_ms))
 

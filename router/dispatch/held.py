@@ -1,22 +1,12 @@
-"""The tasks behind an agent's list of what it holds, read together."""
+"""The recalls behind an agent's list of what it holds, read together."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from router.domain.errors import NotFound
 from router.domain.model import Task, TaskState, TaskTransition
 from router.domain.ports import Store
-
-
-async def tasks_of(store: Store, site: str, ids: Sequence[str]) -> list[Task]:
-    """The tasks that are still there, in the order asked for."""
-    found = await asyncio.gather(*(store.task(site, id) for id in ids), return_exceptions=True)
-    for answer in found:
-        if isinstance(answer, BaseException) and not isinstance(answer, NotFound):
-            raise answer
-    return [answer for answer in found if isinstance(answer, Task)]
 
 
 async def recalls_of(store: Store, site: str, tasks: Iterable[Task]) -> dict[str, TaskTransition]:

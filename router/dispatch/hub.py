@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from router.dispatch.caller import Caller
-from router.dispatch.held import recalls_of, tasks_of
+from router.dispatch.held import recalls_of
 from router.domain.errors import ResourceExhausted
 from router.domain.model import Agent, Task, TaskState, TaskTransition
 from router.domain.ports import Hint, Ids, Store
@@ -53,12 +53,22 @@ class Session:
         self._outbox: asyncio.Queue[Push] = asyncio.Queue(OUTBOX)
         self._overflow = False
         self._known: dict[str, int] = {}
+        self._display_name: str | None = None
 
     def remember(self, snapshot: Snapshot) -> None:
         """What the snapshot tells need not be told again by a hint that was under way."""
         self.snapshot = snapshot
+        self._display_name = snapshot.agent.profile.display_name
         for task in (*snapshot.tasks, *snapshot.parked):
             self._note(task)
+
+    def named(self, agent: Agent | None) -> Agent | None:
+        """The agent that a hint is about, with its display name; None where it has to be read."""
+        if agent is None:
+            self._display_name = None  # the profile has changed, and with it the name perhaps
+        if agent is None or self._display_name is None:
+            return None
+        return replace(agent, profile=replace(agent.profile, display_name=self._display_name))
 
     def push(self, push: Push) -> None:
         """Queue a message; a full outbox ends the session instead of holding others up."""
@@ -123,9 +133,9 @@ class Hub:
             await asyncio.shield(self._store.disconnect(session.site, session.agent, session.id))
 
     async def _snapshot(self, site: str, agent: Agent) -> Snapshot:
-        held = await tasks_of(self._store, site, agent.held)
+        held = await self._store.tasks_named(site, agent.held)
         shown = tuple(task for task in held if task.agent == agent.profile.id and task.shown)
-        parked = tuple(await tasks_of(self._store, site, agent.parked))
+        parked = tuple(await self._store.tasks_named(site, agent.parked))
         return Snapshot(agent, shown, parked, await recalls_of(self._store, site, shown))
 
     def deliver(self, hint: Hint) -> None:
@@ -137,7 +147,8 @@ class Hub:
             if session.id == hint.source:
                 session.push(Push("replaced", reason="another desktop of this agent connected"))
             return
-        session.push(Push(hint.kind, hint.task, None, hint.reason, hint.notice_ms))
+        agent = session.named(hint.about) if hint.kind == "agent" else None
+        session.push(Push(hint.kind, hint.task, agent, hint.reason, hint.notice_ms))
 
     async def resync(self) -> None:
         """Hints may have been lost: tell every session what the store holds for it now."""

@@ -1,29 +1,34 @@
 """The push side of the routing loop: which idle agents are asked to take a task, and in which order.
 
-A pass looks at the idle agents of one group, ranks them and lets the store commit one claim after the other; the
-store refuses what the gate, the reserve or the telephony does not allow, and says why. An agent for whom nothing was
-found is asked again only for work that reached one of its shelves since, and of those only as many as there are
-tasks; or when a slow poll comes round (a lost hint heals).
+A pass asks the best of the idle agents that may have something to do and lets the store commit one claim after the
+other; the store refuses what the gate, the reserve or the telephony does not allow, and says why. An agent for whom
+nothing was found is asked again only for work that reached one of its shelves since, and of those only as many as
+there are tasks; or when a slow poll comes round (a lost hint heals).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
 from router.dispatch.agents import walk
+from router.dispatch.bench import Bench
 from router.dispatch.lane import LOOP, Lane
 from router.domain.model import Agent, ClaimMode, NoTask
 from router.domain.ports import Claim, Clock, Store
 from router.domain.routing import agent_anchors
-from router.policies.agent_choice import rank_agents
 
-IDLE_LIMIT = 1000
-"""Idle agents that one pass looks at."""
-_AT_ONCE = 16
+IDLE_LIMIT = 10_000
+"""Idle agents that one group's leader knows."""
+_AT_ONCE = 32
 """Claims under way at once: they share a pipeline."""
-_POLL_S = 15.0
-_FRESH_S = 1.0
+POLL_S = 15.0
+"""How often the idle index is read and everybody asked, in case that a hint was lost."""
+_REFUSED_S = 1.0
+"""After an agent was refused although it seemed idle, the index is read so soon."""
+_TOO_SOON_MS = 20
 
 _GROUP_WIDE = frozenset(
     {NoTask.GATE_CLOSED, NoTask.GATE_EXPIRED, NoTask.ALLOWANCE_REACHED, NoTask.RESERVE_HELD}
@@ -31,8 +36,7 @@ _GROUP_WIDE = frozenset(
 """Refusals that hold for every agent of the group."""
 
 
-@dataclass(frozen=True, slots=True)
-class PassRules:
+class PassRules(NamedTuple):
     """What one pass must respect beside the store's own checks.
 
     room: claims that can succeed at most. min_idle_ms: how long an agent must have been idle. task_ms: an agent whose
@@ -60,84 +64,115 @@ class Matcher:
         self._actor = actor
         self.handed = 0
         """Tasks handed out since the beginning."""
+        self._bench = Bench(clock)
+        self._read_due_s = 0.0
         self._tick = 0
-        self._shelf_changed: dict[str, int] = {}
-        self._arrived: dict[str, int] = {}
-        self._nothing_for: dict[str, tuple[int, float]] = {}
-        self._idle: list[Agent] = []
-        self._idle_read: float | None = None
+        self._news: dict[str, tuple[int, int]] = {}
+        """Shelf -> tasks that reached it and for which nobody was found yet, and the tick of the latest."""
+        self._queued = 0
+        """Tasks that the site has queued, as far as was told: no more agents are asked at once."""
+        self._coming: list[Counter[str]] = []
+        self._latest_ms: dict[str, int] = {}
+        """Shelf -> when work reached it last, by the store's clock."""
+        self._moved: dict[str, Agent | None] | None = None
+        """What hints say of agents while the index is being read."""
 
     # -- hints -----------------------------------------------------------------------------------------
-    def work_arrived(self, anchor: str) -> None:
-        """A task was placed on a shelf: only agents with this anchor are worth asking. ('': on any.)"""
+    def work_arrived(self, anchor: str, at_ms: int = 0, count: int = 1) -> None:
+        """Tasks were placed on a shelf: only agents with this anchor are worth asking. ('': on any.)"""
         if not anchor:
             return self.forget()
-        self._tick += 1
-        self._shelf_changed[anchor] = self._tick
-        self._arrived[anchor] = self._arrived.get(anchor, 0) + 1
+        self._latest_ms[anchor] = max(at_ms, self._latest_ms.get(anchor, 0))
+        for coming in self._coming:
+            known = min(count, coming[anchor])
+            coming[anchor] -= known
+            count -= known
+        self._note_news(anchor, count)
 
-    def agents_changed(self, agent: str = "") -> None:
+    @contextmanager
+    def work_coming(self, anchors: Mapping[str, int]) -> Iterator[None]:
+        """Within this, tasks are on their way to these shelves, on the same connection: claims may follow them at once.
+
+        What is told of them when they arrive is no news then.
+        """
+        coming = Counter(anchors)
+        for anchor, count in anchors.items():
+            self._note_news(anchor, count)
+        self._coming.append(coming)
+        try:
+            yield
+        finally:
+            self._coming = [each for each in self._coming if each is not coming]
+
+    def _note_news(self, anchor: str, count: int) -> None:
+        if count > 0:
+            self._tick += 1
+            self._queued += count
+            waiting, _ = self._news.get(anchor, (0, 0))
+            self._news[anchor] = (waiting + count, self._tick)
+
+    def agent_idle(self, agent: Agent, at_ms: int = 0, queued: int | None = None) -> None:
+        """The agent may be asked. ``queued``: tasks that the site had queued at ``at_ms``."""
+        known = queued == 0 and not self._arrived_since(agent, at_ms)
+        self._bench.sit_down(agent, self._tick if known else -1)
+        if self._moved is not None:
+            self._moved[agent.profile.id] = agent
+
+    def agent_busy(self, agent: str) -> None:
+        """The agent may not be asked any more."""
+        self._bench.leave(agent)
+        if self._moved is not None:
+            self._moved[agent] = None
+
+    def agents_changed(self) -> None:
         """The idle index changed; read it again."""
-        self._idle_read = None
-        if agent:
-            self._nothing_for.pop(agent, None)
+        self._read_due_s = 0.0
 
     def forget(self) -> None:
         """Hints may have been lost: ask everybody again."""
-        self._nothing_for.clear()
-        self._shelf_changed.clear()
-        self._arrived.clear()
-        self._idle_read = None
+        self._news.clear()
+        self._bench.forget()
+        self.agents_changed()
+
+    def _arrived_since(self, agent: Agent, at_ms: int) -> bool:
+        """Whether work reached a shelf of the agent's at that time or later; both by the store's clock."""
+        profile = agent.profile
+        shelves = agent_anchors(profile.id, profile.skills, profile.teams)
+        return any(self._latest_ms.get(shelf, -1) >= at_ms for shelf in shelves)
 
     # -- a pass ----------------------------------------------------------------------------------------
     async def push(self, rules: PassRules) -> int | None:
         """Offer tasks to idle agents. Answers when (ms) the next agent will have been idle long enough, or None."""
         if rules.room <= 0:
             return None
-        now_ms = self._clock.now_ms()
-        idle = await self._idle_agents()
-        early = [a.idle_since_ms + rules.min_idle_ms for a in idle]
-        later = [at for at in early if at > now_ms]
-        ready = [
-            a for a, at in zip(idle, early, strict=True) if at <= now_ms and self._may_ask(a, rules, now_ms)
-        ]
-        await self._ask(rank_agents(ready, {}, now_ms, rules.agent_choice), rules)
-        return min(later, default=None)
+        await self._read()
+        self._bench.forget(POLL_S)
+        next_ms = self._bench.arrange(rules.agent_choice, rules.min_idle_ms)
+        await self._ask(rules)
+        return next_ms
 
-    async def _idle_agents(self) -> list[Agent]:
-        now = self._clock.monotonic()
-        if self._idle_read is None or now - self._idle_read > _FRESH_S:
-            self._idle_read = now
-            self._idle = await self._store.idle_agents(self._site, self._group, IDLE_LIMIT)
-        return self._idle
+    async def _read(self) -> None:
+        """Read the idle index after hints that did not tell who moved, and now and then in case that one was lost."""
+        if self._clock.monotonic() < self._read_due_s:
+            return
+        self._read_due_s = self._clock.monotonic() + POLL_S
+        self._moved = {}
+        try:
+            found = await self._store.idle_agents(self._site, self._group, IDLE_LIMIT)
+            idle = {agent.profile.id: agent for agent in found} | self._moved
+        finally:
+            self._moved = None
+        self._bench.fill(agent for agent in idle.values() if agent is not None)
 
-    def _may_ask(self, agent: Agent, rules: PassRules, now_ms: int) -> bool:
-        if agent.leave_ms and now_ms + rules.task_ms > agent.leave_ms:
-            return False
-        return self._is_fresh(agent) or self._shelf_with_news(agent) is not None
-
-    def _is_fresh(self, agent: Agent) -> bool:
-        """Whether the agent was not told lately that there is nothing for it."""
-        nothing = self._nothing_for.get(agent.profile.id)
-        return nothing is None or self._clock.monotonic() - nothing[1] > _POLL_S
-
-    def _shelf_with_news(self, agent: Agent) -> str | None:
-        """A shelf of the agent's that got work since it was told that there is nothing."""
-        tick = self._nothing_for[agent.profile.id][0]
-        profile, changed = agent.profile, self._shelf_changed
-        anchors = agent_anchors(profile.id, profile.skills, profile.teams)
-        return next((a for a in anchors if changed.get(a, 0) > tick and self._arrived.get(a, 0) > 0), None)
-
-    async def _ask(self, agents: Sequence[Agent], rules: PassRules) -> None:
+    async def _ask(self, rules: PassRules) -> None:
         """Claim for the agents in order, a few at a time, until the room is used or the group is refused."""
-        room, waiting, told_all = rules.room, list(agents), True
-        began = self._tick
-        while room > 0 and waiting:
-            batch, waiting = self._next_batch(waiting, min(room, _AT_ONCE))
+        room, told_all, began = rules.room, True, self._tick
+        while room > 0:
+            batch = self._next_batch(min(room, _AT_ONCE, max(1, self._queued)), rules)
             if not batch:
                 break
             tick = self._tick
-            claims = await self._lane.all(*(self._claim(agent, rules.why) for agent, _ in batch))
+            claims = await self._lane.all(*(self._claim(agent, rules.why) for agent in batch))
             won = sum(1 for claim in claims if claim.task)
             room -= won
             self.handed += won
@@ -147,39 +182,37 @@ class Matcher:
             told_all = told_all and all(claim.reason in (None, NoTask.NO_TASK) for claim in claims)
         # What arrived meanwhile may have come after the last claim looked.
         if room > 0 and told_all and self._tick == began:
-            self._arrived.clear()
+            self._news.clear()
 
-    def _next_batch(self, agents: list[Agent], size: int) -> tuple[list[tuple[Agent, str]], list[Agent]]:
-        """The next agents to ask, each with the shelf whose news it is asked for, and those left for later."""
-        batch: list[tuple[Agent, str]] = []
-        left: list[Agent] = []
-        asked: dict[str, int] = {}
-        for i, agent in enumerate(agents):
-            if len(batch) == size:
-                return batch, left + agents[i:]
-            shelf = "" if self._is_fresh(agent) else self._shelf_with_news(agent)
-            if shelf is None:
-                continue
-            if shelf and asked.get(shelf, 0) >= self._arrived[shelf]:
-                left.append(agent)
-                continue
-            asked[shelf] = asked.get(shelf, 0) + 1
-            batch.append((agent, shelf))
-        return batch, left
+    def _next_batch(self, size: int, rules: PassRules) -> list[Agent]:
+        """The next agents to ask."""
+        leaving_ms = self._clock.now_ms() + rules.task_ms
+        return self._bench.next(size, self._news, lambda agent: not 0 < agent.leave_ms < leaving_ms)
 
     async def _claim(self, agent: Agent, why: str) -> Claim:
         return await walk(self._store, self._site, agent.profile.id, ClaimMode.OFFER, self._actor, why)
 
-    def _note(self, batch: Sequence[tuple[Agent, str]], claims: Sequence[Claim], tick: int) -> None:
-        gone = set()
-        for (agent, shelf), claim in zip(batch, claims, strict=True):
-            id = agent.profile.id
-            if claim.task and shelf:
-                self._arrived[shelf] = max(0, self._arrived.get(shelf, 0) - 1)
-            if claim.task and agent.profile.capacity > 1:
-                self._idle_read = None  # it may stay in the idle index, and then no hint tells of it
-            if claim.reason is NoTask.NO_TASK:
-                self._nothing_for[id] = (tick, self._clock.monotonic())
+    def _note(self, batch: Sequence[Agent], claims: Sequence[Claim], tick: int) -> None:
+        self._queued = next((claim.queued for claim in reversed(claims) if claim.queued is not None), 0)
+        if self._queued == 0 and any(claim.reason is NoTask.NO_TASK for claim in claims):
+            self._bench.nothing_for_fresh(tick)
+        for agent, claim in zip(batch, claims, strict=True):
+            if claim.task:
+                self._found_for(claim.anchor)
+                if agent.profile.capacity == 1:  # others are asked again: they may have room for more
+                    self._bench.took(agent)
+            elif claim.reason is NoTask.NO_TASK:
+                self._bench.told_nothing(agent, tick)
+            elif claim.reason is NoTask.TOO_SOON:
+                self._bench.rest(agent, self._clock.now_ms() + _TOO_SOON_MS)
             elif claim.reason not in _GROUP_WIDE:
-                gone.add(id)
-        self._idle = [agent for agent in self._idle if agent.profile.id not in gone]
+                self._bench.took(agent)
+                self._read_due_s = min(self._read_due_s, self._clock.monotonic() + _REFUSED_S)
+
+    def _found_for(self, shelf: str) -> None:
+        """One of the tasks that reached the shelf has somebody."""
+        waiting, tick = self._news.get(shelf, (0, 0))
+        if waiting > 1:
+            self._news[shelf] = (waiting - 1, tick)
+        else:
+            self._news.pop(shelf, None)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from router.dispatch.caller import Caller
+from router.dispatch.policy_trials import PolicyTrials, Way
 from router.domain.errors import READ_AGAIN, AlreadyExists, EtagMismatch, InvalidInput, NotFound, WrongState
 from router.domain.ports import Clock, Store
 from router.policies.blending import PolicyDocument, PolicyError
@@ -97,7 +98,9 @@ def _to_text(record: PolicyRecord) -> str:
     return json.dumps(kept | {"shadow": record.shadow})
 
 
+@lru_cache(maxsize=64)
 def _from_text(group: str, etag: int, text: str) -> PolicyRecord:
+    """A book from its document. Remembered, as it is read again every few seconds and seldom changes."""
     fields = json.loads(text)
     versions = tuple(PolicyVersion(*item) for item in fields["versions"])
     activations = tuple((int(version), int(at)) for version, at in fields["activations"])
@@ -138,10 +141,12 @@ class PolicyBook:
     """The policies of every site that this process serves."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
+        self.trials = PolicyTrials(store, clock)
         self._store = store
         self._clock = clock
         self._cache: dict[tuple[str, str], _Read] = {}
         self._named: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._notices_ms: dict[str, int] = {}
 
     async def groups(self, site: str) -> tuple[str, ...]:
         """Groups for which a policy is stored."""
@@ -167,6 +172,7 @@ class PolicyBook:
         record = await self.get(site, group)
         read = _Read(self._clock.monotonic(), (record.active, record.document()), _shadow_of(record))
         self._cache[site, group] = read
+        self._notices_ms.pop(site, None)
         return read
 
     def known(self, site: str, group: str) -> PolicyDocument:
@@ -176,12 +182,16 @@ class PolicyBook:
 
     def known_notice_ms(self, site: str) -> int:
         """The longest recall notice among the site's groups, for the telephony's own recalls."""
-        notices = [read.active[1].notice_s for (s, _), read in self._cache.items() if s == site]
-        return round(max(notices, default=BUILT_IN.notice_s) * 1000)
+        known_ms = self._notices_ms.get(site)
+        if known_ms is None:
+            notices = [read.active[1].notice_s for (s, _), read in self._cache.items() if s == site]
+            known_ms = self._notices_ms[site] = round(max(notices, default=BUILT_IN.notice_s) * 1000)
+        return known_ms
 
     def forget(self, site: str, group: str) -> None:
         """The stored book may have changed."""
         self._cache.pop((site, group), None)
+        self._notices_ms.pop(site, None)
         self._named.pop(site, None)
 
     async def get(self, site: str, group: str) -> PolicyRecord:
@@ -191,6 +201,14 @@ class PolicyBook:
         except NotFound:
             return PolicyRecord(group)
         return _from_text(group, document.etag, document.body)
+
+    async def tried(self, site: str, group: str, version: int, way: Way) -> None:
+        """Remember that a version was tried just now; one that is kept no more is left out."""
+        try:
+            text = (await self.get(site, group)).text_of(version)
+        except NotFound:
+            return
+        await self.trials.note(site, group, text, way)
 
     async def put(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -35,7 +35,7 @@ from router.domain.ports import Clock, Hint, Ids, Store
 
 CONDUCT_S = 1.0
 SYNCHRONISE_S = 10.0
-_GROUP_HINTS = frozenset({"work", "idle", "gate", "report", "agent", "resync"})
+_GROUP_HINTS = frozenset({"work", "idle", "busy", "gate", "report", "resync"})
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,9 @@ class Router:
         self.work_types = WorkTypes(store, self.clock)
         self.book = PolicyBook(store, self.clock)
         self.recorder = Recorder(store, self.clock, worker, self._settings.recording_ms)
-        self.tasks = Tasks(store, self.work_types, self.signals, self.clock, ids, self.recorder)
+        self.tasks = Tasks(
+            store, self.work_types, self.signals, self.clock, ids, self.recorder, self._work_coming
+        )
         self.agents = Agents(store, self.signals, self.clock)
         self.hub = Hub(store, ids, worker)
         self.telephony = Telephony(
@@ -160,7 +162,8 @@ class Router:
             self._document_changed(hint)
         self.signals.wake(hint.site)
         if hint.kind in _GROUP_HINTS:
-            self.signals.wake(hint.site, "work")
+            if hint.kind != "busy":
+                self.signals.wake(hint.site, "work")
             self._tell_controllers(hint)
             if self._is_strange(hint):
                 self._strangers.set()
@@ -176,6 +179,15 @@ class Router:
         for (site, group), controller in self._controllers.items():
             if hint.site in ("", site) and (not hint.group or hint.group == group):
                 controller.hint(hint)
+
+    @contextlib.contextmanager
+    def _work_coming(self, site: str, anchors: Mapping[str, int]) -> Iterator[None]:
+        """Tasks are being stored: the leaders in this process need not wait for the answer to look for agents."""
+        with contextlib.ExitStack() as stack:
+            for (of, _), controller in self._controllers.items():
+                if of == site and controller.leads:
+                    stack.enter_context(controller.work_coming(anchors))
+            yield
 
     def _document_changed(self, hint: Hint) -> None:
         kind, _, id = hint.reason.partition("/")

@@ -11,8 +11,8 @@ from router.dispatch.comparison import KIND as COMPARISON
 from router.dispatch.comparison import Comparison
 from router.dispatch.explain import Explain, Explanation
 from router.dispatch.figures import Figures, SiteFigures
-from router.dispatch.held import tasks_of
 from router.dispatch.policy_book import PolicyBook, PolicyRecord, problems
+from router.dispatch.policy_trials import Trials
 from router.dispatch.tasks import Tasks
 from router.domain.errors import READ_AGAIN, EtagMismatch, InvalidInput, NotFound, RouterError, WrongState
 from router.domain.model import (
@@ -80,6 +80,10 @@ class Supervision:
     async def get_policy(self, caller: Caller, group: str) -> PolicyRecord:
         """A group's policy with all its versions."""
         return await self._book.get(caller.site, group)
+
+    async def policy_trials(self, caller: Caller, group: str) -> Trials:
+        """Which documents of a group's policy were tried, and when."""
+        return await self._book.trials.get(caller.site, group)
 
     async def validate_policy(self, caller: Caller, text: str) -> list[tuple[str, str]]:
         """What is wrong with a document; nothing is stored."""
@@ -216,7 +220,7 @@ class Supervision:
         if not draining or not drained.held:
             return drained
         notice_ms = self._notice_ms(caller.site, drained.profile.blending_group, None)
-        tasks = await tasks_of(self._store, caller.site, drained.held)
+        tasks = await self._store.tasks_named(caller.site, drained.held)
         offers = [task for task in tasks if task.state is TaskState.OFFERED]
         leases = [task for task in tasks if task.state is TaskState.ACTIVE and task.interruptible and recall]
         await asyncio.gather(
@@ -282,9 +286,12 @@ class Supervision:
         await self._check_group(site, group)
         notice = self._notice_ms(site, group, notice_ms)
         holders = await self._store.holding(site, group, _HOLDERS)
-        held = await asyncio.gather(*(tasks_of(self._store, site, agent.held) for agent in holders))
+        ids = [id for agent in holders for id in agent.held]
+        found = {task.id: task for task in await self._store.tasks_named(site, ids)}
         holding = {
-            agent.profile.id: (agent, tasks) for agent, tasks in zip(holders, held, strict=True) if tasks
+            agent.profile.id: (agent, tasks)
+            for agent in holders
+            if (tasks := [found[id] for id in agent.held if id in found])
         }
         refused = [await self._nothing_to_recall(site, group, id) for id in agents if id not in holding]
         chosen = [holding[id] for id in agents if id in holding]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +26,8 @@ _WATCH_POLL_S = 0.25
 
 NewSubmit = tuple[TaskSpec, str, str]
 """A task to submit, its request id and its id; both may be empty."""
+Coming = Callable[[str, Mapping[str, int]], AbstractContextManager[None]]
+"""(site, tasks by the shelf that they will reach) -> a context that lasts until they are stored or refused."""
 OLDEST = "0-0"
 """The token of a watch that begins with the oldest event kept."""
 
@@ -65,13 +69,16 @@ class Tasks:
         clock: Clock,
         ids: Ids,
         recorder: Recorder = OFF,
+        coming: Coming = lambda site, anchors: nullcontext(),
     ) -> None:
+        """``coming``: told while tasks are being stored."""
         self._store = store
         self._work_types = work_types
         self._signals = signals
         self._clock = clock
         self._ids = ids
         self._recorder = recorder
+        self._coming = coming
 
     # -- submit ----------------------------------------------------------------------------------------
     async def submit(
@@ -85,7 +92,9 @@ class Tasks:
         return answer
 
     async def _stored(self, site: str, new: Sequence[NewTask]) -> list[Submitted | Exception]:
-        answers = await self._store.submit(site, new)
+        anchors = Counter(task.plan.steps[0].queue.anchor for task in new if task.spec.schedule_ms is None)
+        with self._coming(site, anchors):
+            answers = await self._store.submit(site, new)
         for task, answer in zip(new, answers, strict=True):
             if isinstance(answer, Submitted) and answer.created:
                 self._recorder.note(site, "submit", answer.task.create_ms, task)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 
 from router.dispatch.caller import ACD, Caller
 from router.dispatch.recorder import OFF, Recorder
@@ -72,29 +73,49 @@ class Telephony:
         self._queues: dict[tuple[str, str], CallQueueReport] = {}
         self._links: dict[tuple[str, str], set[Link]] = {}
 
-    async def report(self, caller: Caller, batch: ReportBatch) -> ReportResult:
-        """Apply one message of the feed."""
+    async def report_all(self, caller: Caller, batches: Sequence[ReportBatch]) -> list[ReportResult]:
+        """Apply messages in their order. Changes that follow one another without a gap are one step of the store."""
+        if not _is_run(batches):
+            return [await self.report(caller, batch) for batch in batches]
+        whole = batches[-1]._replace(
+            agents=[agent for batch in batches for agent in batch.agents],
+            queues=list({queue.id: queue for batch in batches for queue in batch.queues}.values()),
+        )
+        result = await self.report(caller, whole, first=batches[0].sequence)
+        if result.outcome is not ReportOutcome.APPLIED:  # and nothing changed: what is old is told one by one
+            return [await self.report(caller, batch) for batch in batches]
+        unknown = set(result.unknown)
+        return [
+            result._replace(
+                sequence=batch.sequence,
+                unknown=tuple(each.agent for each in batch.agents if each.agent in unknown),
+            )
+            for batch in batches
+        ]
+
+    async def report(self, caller: Caller, batch: ReportBatch, first: int = 0) -> ReportResult:
+        """Apply one message of the feed. ``first``: it stands for all from this number on."""
         if caller.role == ACD and batch.source != caller.id:
             raise PermissionDenied(
                 f"credentials of {caller.id!r} cannot report as {batch.source!r}", "SOURCE_MISMATCH"
             )
         if batch.queues:
             queues = [await self._completed(caller.site, queue) for queue in batch.queues]
-            batch = replace(batch, queues=queues)
+            batch = batch._replace(queues=queues)
         parts = [batch.agents[i : i + PART] for i in range(0, len(batch.agents), PART)] or [()]
-        result = await self._apply(caller.site, batch, parts[0], last=len(parts) == 1)
+        result = await self._apply(caller.site, batch, parts[0], last=len(parts) == 1, first=first)
         for i, part in enumerate(parts[1:], 2):
             if result.outcome is not ReportOutcome.APPLIED:
                 break
             more = await self._apply(caller.site, batch, part, last=i == len(parts))
             touched, unknown = result.touched + more.touched, result.unknown + more.unknown
-            result = replace(more, touched=touched, unknown=unknown)
+            result = more._replace(touched=touched, unknown=unknown)
         if result.outcome is ReportOutcome.APPLIED:
             self._recorder.note(caller.site, "report", self._clock.now_ms(), batch)
         return result
 
     async def _apply(
-        self, site: str, batch: ReportBatch, agents: Sequence[AgentReport], last: bool
+        self, site: str, batch: ReportBatch, agents: Sequence[AgentReport], last: bool, first: int = 0
     ) -> ReportResult:
         return await self._store.report(
             site,
@@ -104,6 +125,7 @@ class Telephony:
             agents,
             snapshot=batch.snapshot,
             last=last,
+            first=first,
             call_queues={queue.id: queue.to_text() for queue in batch.queues} if last else None,
             recall_notice_ms=self._notice_ms(site),
         )
@@ -116,8 +138,8 @@ class Telephony:
                 self._queues[site, record.id] = CallQueueReport.from_text(record.id, record.body)
             before = self._queues.get((site, queue.id), queue)
         kept = {name: getattr(before, name) for name in _KEPT if not getattr(queue, name)}
-        self._queues[site, queue.id] = replace(queue, **kept)
-        return self._queues[site, queue.id]
+        completed = self._queues[site, queue.id] = queue._replace(**kept)
+        return completed
 
     async def command_result(self, caller: Caller, command: str, agent: str, ok: bool, error: str) -> None:
         """What the ACD answered to a command."""
@@ -166,3 +188,14 @@ class Telephony:
             )
             for feed, standing in zip(feeds, commands, strict=True)
         ]
+
+
+def _is_run(batches: Sequence[ReportBatch]) -> bool:
+    """Whether these are changes that one step can apply: numbered without a gap, and few enough."""
+    return (
+        len(batches) > 1
+        and not any(batch.snapshot for batch in batches)
+        and len({batch.epoch for batch in batches}) == 1
+        and all(after.sequence == before.sequence + 1 for before, after in pairwise(batches))
+        and sum(len(batch.agents) for batch in batches) <= PART
+    )

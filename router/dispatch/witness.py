@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from router.dispatch.comparison import KIND, Comparison
 from router.dispatch.lane import Lane
 from router.dispatch.policy_book import PolicyBook
+from router.dispatch.policy_trials import Way
 from router.dispatch.recorder import Recorder
 from router.dispatch.shadow import Outcome, Shadow
 from router.domain.errors import NotFound
@@ -59,6 +60,7 @@ class Witness:
         self._shadow: Shadow | None = None
         self._refused: tuple[int, int] | None = None
         self._told, self._told_at = "", 0.0
+        self._tried: int | None = None
 
     @property
     def shadows(self) -> bool:
@@ -99,11 +101,19 @@ class Witness:
         if self._shadow and now - self._told_at >= _TELL_S:
             self._told_at = now
             await self._tell(self._shadow.comparison)
+            await self._note_trial(self._shadow.comparison)
 
     async def _tell(self, comparison: Comparison) -> None:
         if (text := comparison.to_text()) != self._told:
             self._told = text
             await self._store.put_document(self._site, KIND, self._group, text, None)
+
+    async def _note_trial(self, comparison: Comparison) -> None:
+        """Its first decision makes the shadow a version that was tried."""
+        version = comparison.shadow_version
+        if comparison.compared and self._tried != version:
+            await self._book.tried(self._site, self._group, version, Way.SHADOWED)
+            self._tried = version
 
     # -- what is decided -------------------------------------------------------------------------------
     def decided(self, snapshot: Snapshot, memory: Memory, decision: GateDecision) -> None:

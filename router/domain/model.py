@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class TaskState(StrEnum):
@@ -282,8 +283,7 @@ class Agent:
         return bool(self.session)
 
 
-@dataclass(frozen=True, slots=True)
-class AgentReport:
+class AgentReport(NamedTuple):
     """One agent's state as an ACD reports it. ``since_ms``: when it began, by the store's clock (0: now)."""
 
     agent: str
@@ -318,8 +318,7 @@ class Gate:
     manual_until_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Feed:
+class Feed(NamedTuple):
     """One telephony source: its epoch, the last sequence number applied and when it last spoke."""
 
     source: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from router.domain.model import (
     AcdCommand,
@@ -87,11 +87,16 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a claim gave: a task, or why none (``reason``); ``cursor`` continues a walk that said MORE."""
+    """What a claim gave: a task and the shelf (``anchor``) that it lay on, or why none (``reason``).
+
+    ``cursor`` continues a walk that said MORE. ``queued``: tasks that the site has queued after it, where it is told.
+    """
 
     task: Task | None
     reason: NoTask | None = None
     cursor: str = ""
+    anchor: str = ""
+    queued: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +107,7 @@ class Change:
     command: AcdCommand | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReportResult:
+class ReportResult(NamedTuple):
     """What a report did: ``touched`` tasks were rescinded or recalled by it; ``unknown`` agents have no profile."""
 
     outcome: ReportOutcome
@@ -112,8 +116,7 @@ class ReportResult:
     unknown: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CallQueueRecord:
+class CallQueueRecord(NamedTuple):
     """Figures of one call queue as its source reported them (opaque text) and when."""
 
     id: str
@@ -144,13 +147,18 @@ class Backlog:
     totals: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
+class Hint(NamedTuple):
     """A wake-up. Losing one costs latency, never work: the receiver looks at the store again.
 
     kind: ``offer`` ``rescind`` ``recall`` ``revoke`` ``agent`` (to the worker with the session); ``work`` ``idle``
-    ``gate`` ``report`` (to the group's leader and anyone who matches); ``command`` (to the worker with the ACD link);
-    ``doc`` (a document changed). ``task`` is the task right after the transition where there is one.
+    ``busy`` ``gate`` ``report`` (to the group's leader and anyone who matches); ``command`` (to the worker with the
+    ACD link); ``doc`` (a document changed). ``task`` is the task right after the transition where there is one.
+
+    ``agent``: its state, readiness or draining changed; ``about`` is the agent then, without one it is to be read.
+    ``idle``: the agent came into the idle index or changed in it; ``about`` is the agent then, without one many did and
+    the index is to be read. ``busy``: it left the index otherwise than by an offer. (``about`` lacks the display name.)
+    ``at_ms``: when, by the store's clock. ``queued``: tasks that the site had queued then (None: not told).
+    ``arrived``: how many tasks reached the shelf (``work``).
     """
 
     kind: str
@@ -163,6 +171,10 @@ class Hint:
     command: AcdCommand | None = None
     anchor: str = ""
     notice_ms: int = 0
+    about: Agent | None = None
+    at_ms: int = 0
+    queued: int | None = None
+    arrived: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,6 +452,7 @@ class Store(Protocol):
         *,
         snapshot: bool,
         last: bool = True,
+        first: int = 0,
         call_queues: Mapping[str, str] | None = None,
         recall_notice_ms: int = 10_000,
         now_ms: int | None = None,
@@ -449,9 +462,10 @@ class Store(Protocol):
         Same epoch: a sequence number not above the last is DUPLICATE and changes nothing. A new epoch must begin
         with a snapshot (NEEDS_SNAPSHOT otherwise); an epoch that sorts before the current one is STALE. In a snapshot,
         agents of the source that are not named become OFFLINE. Parts of a long report are sent with ``last`` False but
-        for the last one and carry the same sequence number. Unknown agents are passed over and told. A new state counts
-        from its ``since_ms``, if that lies in the last 24 hours. A state that ends availability rescinds open offers;
-        a call state recalls interruptible leases with ``recall_notice_ms``.
+        for the last one and carry the same sequence number. With ``first`` the report stands for all the numbers from
+        there to ``sequence``, in their order; if one of them was seen it is DUPLICATE. Unknown agents are passed over
+        and told. A new state counts from its ``since_ms``, if that lies in the last 24 hours. A state that ends
+        availability rescinds open offers; a call state recalls interruptible leases with ``recall_notice_ms``.
         ``call_queues``: call queue id -> its figures as opaque text, kept with source and time.
         """
 
@@ -513,6 +527,9 @@ class Store(Protocol):
     async def task(self, site: str, task: str) -> Task:
         """One task with checkpoint and result; NotFound otherwise."""
 
+    async def tasks_named(self, site: str, ids: Sequence[str]) -> list[Task]:
+        """Those of the tasks that exist, in the order asked for."""
+
     async def task_by_reference(self, site: str, submitter: str, reference: str) -> Task:
         """The task that a submitter gave this reference."""
 
@@ -550,7 +567,7 @@ class Store(Protocol):
         """Remove a document; EtagMismatch if it changed since."""
 
     async def purge(self, site: str, before_ms: int, limit: int, now_ms: int | None = None) -> int:
-        """Forget up to ``limit`` (<= 100) tasks that ended before ``before_ms``, and old request ids; how many."""
+        """Forget up to ``limit`` (<= 100) tasks that ended before ``before_ms``; how many."""
 
     async def beat(self, site: str, worker: str, now_ms: int | None = None) -> list[str]:
         """Say that the worker lives; the workers of the site silent for 15 s or more (to be reaped)."""

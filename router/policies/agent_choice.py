@@ -40,6 +40,11 @@ RANKINGS: dict[str, Ranking] = {
 }
 
 
+def rank_of(agent: Agent, now_ms: int, choice: str) -> tuple[float, ...]:
+    """An agent's place in the order when the task is not known yet; the smallest is the best choice."""
+    return RANKINGS[choice](agent, {}, now_ms)
+
+
 def rank_agents(
     agents: Iterable[Agent], required: Mapping[str, int], now_ms: int, choice: str = "longest_idle"
 ) -> list[Agent]:

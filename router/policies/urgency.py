@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from router.domain.model import UrgencySpec
 from router.domain.routing import Curve
@@ -44,10 +45,14 @@ class Subject:
     service_goal_ms: int
 
 
-def _with_overdue_lane(points: list[tuple[int, float]], max_wait_ms: int) -> Curve:
-    """Cap the points at the ceiling, drop what lies past ``max_wait_ms``, and append the lane."""
+Points = tuple[tuple[int, float], ...]
+
+
+@lru_cache(maxsize=4096)
+def _with_overdue_lane(points: Points, max_wait_ms: int) -> Curve:
+    """Cap the points at the ceiling, drop what lies past ``max_wait_ms``, and append the lane. Tasks share curves."""
     body = [(x, min(y, CEILING)) for x, y in points if x < max_wait_ms]
-    body.append((max_wait_ms, min(CEILING, Curve(tuple(points)).at(max_wait_ms))))
+    body.append((max_wait_ms, min(CEILING, Curve(points).at(max_wait_ms))))
     lane = max_wait_ms + 1
     return Curve((*body, (lane, OVERDUE), (lane + _DAY_MS, OVERDUE + OVERDUE_PER_DAY)))
 
@@ -55,9 +60,8 @@ def _with_overdue_lane(points: list[tuple[int, float]], max_wait_ms: int) -> Cur
 def strict_priority(spec: UrgencySpec, subject: Subject) -> Urgency:
     """Higher priority first, then age. Bound: ``max_wait`` after the start, then the overdue lane."""
     base = subject.priority * POINTS_PER_PRIORITY
-    return Urgency(
-        subject.start_ms, _with_overdue_lane([(0, base), (spec.max_wait_ms, base + 1.0)], spec.max_wait_ms)
-    )
+    points = ((0, base), (spec.max_wait_ms, base + 1.0))
+    return Urgency(subject.start_ms, _with_overdue_lane(points, spec.max_wait_ms))
 
 
 def earliest_due(spec: UrgencySpec, subject: Subject) -> Urgency:
@@ -65,7 +69,7 @@ def earliest_due(spec: UrgencySpec, subject: Subject) -> Urgency:
 
     The urgency is 1000 when due and changes by ``rate_per_minute``.
     """
-    points = [(0, DUE_URGENCY), (_MINUTE_MS, DUE_URGENCY + spec.rate_per_minute)]
+    points = ((0, DUE_URGENCY), (_MINUTE_MS, DUE_URGENCY + spec.rate_per_minute))
     return Urgency(subject.due_ms, _capped_line(points, spec.max_wait_ms))
 
 
@@ -76,7 +80,7 @@ def linear_aging(spec: UrgencySpec, subject: Subject) -> Urgency:
     """
     head_start = spec.initial + subject.priority * POINTS_PER_PRIORITY
     origin = subject.start_ms - round(head_start / spec.rate_per_minute * _MINUTE_MS)
-    return Urgency(origin, _capped_line([(0, 0.0), (_MINUTE_MS, spec.rate_per_minute)], spec.max_wait_ms))
+    return Urgency(origin, _capped_line(((0, 0.0), (_MINUTE_MS, spec.rate_per_minute)), spec.max_wait_ms))
 
 
 def curve(spec: UrgencySpec, subject: Subject) -> Urgency:
@@ -84,19 +88,18 @@ def curve(spec: UrgencySpec, subject: Subject) -> Urgency:
 
     A task with a due time of its own has its goal end there.
     """
-    points = [(round(x * subject.service_goal_ms), y) for x, y in spec.points]
+    points = tuple((round(x * subject.service_goal_ms), y) for x, y in spec.points)
     return Urgency(subject.due_ms - subject.service_goal_ms, _with_overdue_lane(points, spec.max_wait_ms))
 
 
-def _capped_line(points: list[tuple[int, float]], max_wait_ms: int) -> Curve:
+@lru_cache(maxsize=4096)
+def _capped_line(points: Points, max_wait_ms: int) -> Curve:
     """A rising line that stops at the ceiling, with the overdue lane behind it."""
     (x0, y0), (x1, y1) = points
     reaches = x0 + round((CEILING - y0) * (x1 - x0) / (y1 - y0))
     if reaches <= x0 or reaches >= max_wait_ms:
-        return _with_overdue_lane(
-            [points[0], (max_wait_ms, Curve(tuple(points)).at(max_wait_ms))], max_wait_ms
-        )
-    return _with_overdue_lane([points[0], (reaches, CEILING), (max_wait_ms, CEILING)], max_wait_ms)
+        return _with_overdue_lane((points[0], (max_wait_ms, Curve(points).at(max_wait_ms))), max_wait_ms)
+    return _with_overdue_lane((points[0], (reaches, CEILING), (max_wait_ms, CEILING)), max_wait_ms)
 
 
 POLICIES: dict[str, Callable[[UrgencySpec, Subject], Urgency]] = {

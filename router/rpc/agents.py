@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
@@ -20,7 +18,7 @@ from router.rpc.convert.tasks import SUMMARY, lease_out, recall_out, task_out
 from router.rpc.convert.times import timestamp
 from router.rpc.errors import item_status
 from router.rpc.holding import Holding
-from router.rpc.session import Desk, hello_of
+from router.rpc.session import Desk, SessionStream, hello_of
 from router.rpc.streams import Drain
 from router.rpc.validate import MAX_BATCH, Check
 from router.v1 import agents_pb2 as pb
@@ -54,20 +52,15 @@ class AgentService(agents_pb2_grpc.AgentServiceServicer):
         return Holding(self._router, caller())
 
     # -- the stream ------------------------------------------------------------------------------------
-    async def Session(  # noqa: N802
-        self, request_iterator: Any, context: Any
-    ) -> AsyncIterator[pb.SessionResponse]:
+    async def Session(self, requests: Any, stream: SessionStream) -> None:  # type: ignore[override]  # noqa: N802
         """A desktop's session. Each stream is a session of its own: one that comes late cannot end its successor."""
         who = caller()
-        hello = await hello_of(request_iterator, self._heartbeat_s)
+        hello = await hello_of(stream, self._heartbeat_s)
         log.info(
             "desktop of %s: session %s, %s", who.actor, hello.session_id or "-", hello.client_info or "-"
         )
         async with self._router.hub.open_session(who, hello.ready, hello.session_id) as session:
-            desk = Desk(self._router, who, session, self._drain, self._heartbeat_s)
-            async with aclosing(desk.messages(request_iterator)) as messages:
-                async for message in messages:
-                    yield message
+            await Desk(self._router, who, session, stream, self._drain, self._heartbeat_s).serve()
 
     # -- tasks -----------------------------------------------------------------------------------------
     async def GetNextTask(self, request: pb.GetNextTaskRequest, context: Any) -> pb.GetNextTaskResponse:  # noqa: N802

@@ -6,10 +6,11 @@ The libraries that read tokens and keys are loaded with the first key: a router 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +139,16 @@ class Identity:
     site: str
     id: str
     roles: frozenset[str]
+    _callers: dict[str, Caller] = field(default_factory=dict, compare=False, repr=False)
 
     def acting_in(self, method: str) -> Caller:
         """The caller in a role that may call the method; PermissionDenied if there is none."""
+        known = self._callers.get(method)
+        if known is None:
+            known = self._callers[method] = self._in_role_for(method)
+        return known
+
+    def _in_role_for(self, method: str) -> Caller:
         fitting = self.roles & METHOD_ROLES.get(method, frozenset())
         for role in WIDEST_FIRST:
             if role in fitting:
@@ -177,12 +185,10 @@ class Authenticator:
         return "dev:<site>:<role>:<id>" if self._dev else "<token>" if self._keys else "a client certificate"
 
     def _by_token(self, token: str) -> Identity:
-        if token.startswith(DEV_PREFIX):
-            return self._by_dev_token(token)
         known = self._known.get(token)
         if known and self._clock() < known[0]:
             return known[1]
-        return self._verify(token)
+        return self._by_dev_token(token) if token.startswith(DEV_PREFIX) else self._verify(token)
 
     def _by_dev_token(self, token: str) -> Identity:
         parts = token.split(":")
@@ -190,7 +196,7 @@ class Authenticator:
             raise _refused("development tokens are not accepted here")
         if len(parts) != 4:
             raise _refused("a development token reads dev:<site>:<role>:<id>")
-        return _identity(parts[1], parts[3], [parts[2]])
+        return self._remember(token, _identity(parts[1], parts[3], [parts[2]]), math.inf)
 
     def _verify(self, token: str) -> Identity:
         if self._keys is None:
@@ -212,14 +218,14 @@ class Authenticator:
             raise _refused("the token has expired") from None
         except (jwt.PyJWTError, ValueError, KeyError):
             raise _refused("the token is not valid") from None
-        return self._remember(token, claims)
-
-    def _remember(self, token: str, claims: Mapping[str, Any]) -> Identity:
         roles = claims.get("roles", claims.get("role", []))
         identity = _identity(claims["site"], claims["sub"], [roles] if isinstance(roles, str) else roles)
+        return self._remember(token, identity, float(claims["exp"]) + _LEEWAY_S)
+
+    def _remember(self, token: str, identity: Identity, until_s: float) -> Identity:
         if len(self._known) >= _CACHE_LIMIT:
             self._known.clear()
-        self._known[token] = (float(claims["exp"]) + _LEEWAY_S, identity)
+        self._known[token] = (until_s, identity)
         return identity
 
 
@@ -257,8 +263,8 @@ class KeySet:
 
 def identity_of_certificate(certificate: Mapping[str, Iterable[bytes]]) -> Identity | None:
     """The identity in a verified client certificate: `workrouter://site/role/id` as a URI or the common name."""
-    for field in ("x509_uri", "x509_subject_alternative_name", "x509_common_name"):
-        for value in certificate.get(field) or ():
+    for name in ("x509_uri", "x509_subject_alternative_name", "x509_common_name"):
+        for value in certificate.get(name) or ():
             text = value.decode("utf-8", "replace")
             if text.startswith(CERTIFICATE_SCHEME):
                 parts = text.removeprefix(CERTIFICATE_SCHEME).split("/")

@@ -11,7 +11,7 @@ import asyncio
 import inspect
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -19,13 +19,11 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc_status import rpc_status  # type: ignore[import-untyped, unused-ignore]
 
-from router.domain.errors import InvalidInput, ResourceExhausted, RouterError
+from router.domain.errors import InvalidInput, RouterError
 from router.rpc.auth import OPEN_SERVICES, Authenticator, set_caller
 from router.rpc.errors import DeadlineExceeded, internal, is_known, rich_status
-from router.rpc.streams import Drain
+from router.rpc.streams import Drain, Stream
 
-WRITE_LIMIT_S = 20.0
-"""A client that does not take a message for so long is given up."""
 _ABORT_LIMIT_S = 2.0
 """How long the status of a failed call may take to leave: the client may not be reading at all."""
 
@@ -63,13 +61,14 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-ignore]
         return self._wrapped[method]
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
-        behaviour = behaviour_of(handler)
-        serve = self._stream(behaviour) if handler.response_streaming else self._unary(method, behaviour)
+        serve = self._stream(handler) if handler.response_streaming else self._unary(method, handler)
+        is_open = method.startswith(OPEN_SERVICES)
 
         async def guarded(request: Any, context: Any) -> Any:
             try:
-                self._admit(method, context)
-                return await serve(_decoded(handler, request), context)
+                if not is_open:
+                    self._admit(method, context)
+                return await serve(request, context)
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
@@ -77,15 +76,18 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-ignore]
 
         return rebuilt(handler, guarded, decode=False)
 
-    def _unary(self, method: str, behaviour: Behaviour) -> Behaviour:
+    def _unary(self, method: str, handler: Handler) -> Behaviour:
+        """No call of router.v1 takes a stream and answers once."""
+        behaviour, decode = behaviour_of(handler), decoder(handler)
         timeout_s = self._timeout_s + self._longer.get(method, 0.0)
 
         async def serve(request: Any, context: Any) -> Any:
+            message = decode(request)
             if context.time_remaining() is not None:
-                return await behaviour(request, context)
+                return await behaviour(message, context)
             try:
                 async with asyncio.timeout(timeout_s) as limit:
-                    return await behaviour(request, context)
+                    return await behaviour(message, context)
             except TimeoutError:
                 if limit.expired():
                     raise DeadlineExceeded(
@@ -95,29 +97,26 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-ignore]
 
         return serve
 
-    def _stream(self, behaviour: Any) -> Behaviour:
-        """One loop writes: a slow reader holds up its own stream, for a stated time."""
-        if not inspect.isasyncgenfunction(behaviour):
-            return behaviour  # type: ignore[no-any-return]
-
-        async def written(request: Any, context: Any) -> None:
-            async with aclosing(behaviour(request, context)) as messages:
-                async for message in messages:
-                    await _write(context, message)
+    def _stream(self, handler: Handler) -> Behaviour:
+        """The behaviour is given the stream as its context, and also as its requests where there are several."""
+        behaviour, decode = behaviour_of(handler), decoder(handler)
+        if inspect.isasyncgenfunction(behaviour):
+            behaviour = _writing(behaviour)
 
         async def serve(request: Any, context: Any) -> None:
-            await self._drain.run(written(request, context))
+            message = None if handler.request_streaming else decode(request)
+            stream: Stream[Any, Any] = Stream(context, decode, self._drain)
+            await stream.run(lambda: behaviour(stream if message is None else message, stream))
 
         return serve
 
     def _admit(self, method: str, context: Any) -> None:
-        if method.startswith(OPEN_SERVICES):
-            return
         authorization = ""
         for key, value in context.invocation_metadata() or ():
             if key == "authorization":
                 authorization = value
-        identity = self._authenticator.identify(authorization, context.auth_context() or {})
+        certificate = {} if authorization else context.auth_context() or {}
+        identity = self._authenticator.identify(authorization, certificate)
         set_caller(identity.acting_in(method))
 
 
@@ -138,35 +137,29 @@ def rebuilt(handler: Handler, behaviour: Behaviour, decode: bool = True) -> Hand
     return make(behaviour, deserializer, handler.response_serializer)
 
 
-def _decoded(handler: Handler, request: Any) -> Any:
+def decoder(handler: Handler) -> Callable[[bytes], Any]:
+    """What makes a message of bytes; InvalidInput where it cannot."""
     decode = handler.request_deserializer
-    if handler.request_streaming:
-        return _each_decoded(decode, request)
-    return _decode(decode, request)
+
+    def decoded(raw: bytes) -> Any:
+        try:
+            return decode(raw)
+        except (DecodeError, ValueError):
+            text = "cannot be decoded; are both sides built from router.v1?"
+            raise InvalidInput([("request", text)]) from None
+
+    return decoded
 
 
-async def _each_decoded(decode: Callable[[bytes], Any], requests: Any) -> AsyncIterator[Any]:
-    async for raw in requests:
-        yield _decode(decode, raw)
+def _writing(behaviour: Callable[[Any, Any], AsyncGenerator[Any, None]]) -> Behaviour:
+    """A generator of messages as a function that writes them."""
 
+    async def serve(request: Any, stream: Stream[Any, Any]) -> None:
+        async with aclosing(behaviour(request, stream)) as messages:
+            async for message in messages:
+                await stream.write(message)
 
-def _decode(decode: Callable[[bytes], Any], raw: bytes) -> Any:
-    try:
-        return decode(raw)
-    except (DecodeError, ValueError):
-        raise InvalidInput([("request", "cannot be decoded; are both sides built from router.v1?")]) from None
-
-
-async def _write(context: Any, message: Any) -> None:
-    try:
-        async with asyncio.timeout(WRITE_LIMIT_S) as limit:
-            await context.write(message)
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        raise ResourceExhausted(
-            f"a message was not taken within {WRITE_LIMIT_S:g} s; connect again", "SLOW_CONSUMER"
-        ) from None
+    return serve
 
 
 async def _refuse(method: str, error: Exception, context: Any) -> None:

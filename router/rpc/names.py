@@ -27,6 +27,9 @@ def name(site: str, collection: str, id: str) -> str:
 
 def parse(text: str, collection: str, site: str, field: str = "name") -> str:
     """The id in a resource name of the caller's site. Raises InvalidInput or NotFound."""
+    prefix = f"sites/{site}/{collection}/"
+    if text.startswith(prefix) and valid_id(id := text[len(prefix) :]):
+        return id
     parts = text.split("/")
     well_formed = len(parts) == 4 and parts[0] == "sites" and parts[2] == collection
     if not well_formed or not valid_id(parts[1]) or not valid_id(parts[3]):

@@ -176,7 +176,7 @@ class Server:
             await asyncio.gather(self._probing, return_exceptions=True)
         if not self._started:  # grpc.aio waits for ever for the end of a server that never began
             return
-        await self._server.stop(self._settings.drain_s + 1.0 if self._drain.begun.is_set() else None)
+        await self._server.stop(self._settings.drain_s + 1.0 if self._drain.begun else None)
 
     # -- health ----------------------------------------------------------------------------------------
     async def _keep_probing(self) -> None:

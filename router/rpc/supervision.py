@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from router.dispatch.caller import Caller
 from router.dispatch.explain import MOST_LISTED
 from router.dispatch.policy_book import PolicyRecord
 from router.dispatch.router import Router
@@ -57,7 +58,7 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
         who = caller()
         record = await self._use.get_policy(who, names.parse(request.name, names.POLICY, who.site))
         version = request.version if request.HasField("version") else record.active
-        return convert.policy_out(who.site, record, version)
+        return await self._policy_out(who, record, version)
 
     async def ListPolicyVersions(  # noqa: N802
         self, request: pb.ListPolicyVersionsRequest, context: Any
@@ -71,8 +72,9 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
         record = await self._use.get_policy(who, group)
         newest_first = [stored.version for stored in reversed(record.versions)]
         page, token = paging.page_of(newest_first, _descending, request.page_token, size, "versions", group)
+        trials = await self._use.policy_trials(who, group)
         return pb.ListPolicyVersionsResponse(
-            policies=[convert.policy_out(who.site, record, version, whole=False) for version in page],
+            policies=[convert.policy_out(who.site, record, version, trials, whole=False) for version in page],
             next_page_token=token,
         )
 
@@ -110,7 +112,7 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
         comment = policy.comment if "comment" in taken else ""
         etag, request_id = check.etag(policy.etag), request.request_id
         record = await self._use.put_policy(who, group, document, etag, comment, request_id)
-        return convert.policy_out(who.site, record, record.answered(request_id) or record.latest)
+        return await self._policy_out(who, record, record.answered(request_id) or record.latest)
 
     async def ActivatePolicy(self, request: pb.ActivatePolicyRequest, context: Any) -> pb.Policy:  # noqa: N802
         """Let a version decide."""
@@ -122,7 +124,9 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
         check.done()
         etag = check.etag(request.etag)
         record = await self._use.activate_policy(who, group, request.version, etag, request.request_id)
-        return _active_out(who.site, record)
+        active = await self._policy_out(who, record, record.active)
+        active.warnings.extend(convert.activation_warnings(active))
+        return active
 
     async def RollbackPolicy(self, request: pb.RollbackPolicyRequest, context: Any) -> pb.Policy:  # noqa: N802
         """Let the version decide that decided before."""
@@ -132,7 +136,7 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
         check.request_id(request.request_id)
         check.done()
         record = await self._use.rollback_policy(who, group, check.etag(request.etag), request.request_id)
-        return _active_out(who.site, record)
+        return await self._policy_out(who, record, record.active)
 
     async def SetShadowPolicy(  # noqa: N802
         self, request: pb.SetShadowPolicyRequest, context: Any
@@ -145,7 +149,7 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
         check.request_id(request.request_id)
         check.done()
         record = await self._use.set_shadow(who, group, version, check.etag(request.etag), request.request_id)
-        return _active_out(who.site, record)
+        return await self._policy_out(who, record, record.active)
 
     async def GetPolicyComparison(  # noqa: N802
         self, request: pb.GetPolicyComparisonRequest, context: Any
@@ -188,6 +192,10 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
         async with aclosing(self._runs.simulate(who.site, group, candidate, span_ms)) as answers:
             async for answer in answers:
                 yield runs.simulation_out(answer)
+
+    async def _policy_out(self, who: Caller, record: PolicyRecord, version: int) -> pb.Policy:
+        trials = await self._use.policy_trials(who, record.group)
+        return convert.policy_out(who.site, record, version, trials)
 
     # -- figures ---------------------------------------------------------------------------------------
     async def GetFigures(self, request: pb.GetFiguresRequest, context: Any) -> pb.Figures:  # noqa: N802
@@ -421,10 +429,6 @@ class SupervisionService(supervision_pb2_grpc.SupervisionServiceServicer):
 
 def _span_of(check: Check, request: pb.ReplayPolicyRequest | pb.SimulatePolicyRequest) -> int | None:
     return check.duration("span", request.span, *_SPANS_MS) if request.HasField("span") else None
-
-
-def _active_out(site: str, record: PolicyRecord) -> pb.Policy:
-    return convert.policy_out(site, record, record.active)
 
 
 def _descending(version: int) -> str:

@@ -7,8 +7,7 @@ task is canceled or revived once, and an update that is repeated writes the same
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
@@ -23,15 +22,15 @@ from router.rpc import filters, names, paging
 from router.rpc.auth import caller
 from router.rpc.convert import tasks as convert
 from router.rpc.errors import item_status
-from router.rpc.streams import Outbox, merged
+from router.rpc.streams import Stream
+from router.rpc.submits import Submits, SubmitStream
 from router.rpc.validate import MAX_BATCH, MAX_REASON, Check
 from router.v1 import common_pb2, tasks_pb2_grpc
 from router.v1 import tasks_pb2 as pb
 
-STREAM_BATCH = 100
-"""Submits of one stream that are stored together, when so many are there."""
 WATCH_SILENCE_S = 15.0
 MAX_WATCHED = 1000
+_WatchStream = Stream[Any, pb.WatchTasksResponse]
 _UPDATE_TRIES = 5
 """An update without an etag reads, changes and writes; somebody else may come between."""
 
@@ -75,15 +74,10 @@ class TaskService(tasks_pb2_grpc.TaskServiceServicer):
             raise InvalidInput([("requests", f"has {len(request.requests)} entries; give 1 to {MAX_BATCH}")])
         return pb.BatchSubmitTasksResponse(results=await self._submit_all(who, request.requests))
 
-    async def SubmitTasks(  # noqa: N802
-        self, request_iterator: Any, context: Any
-    ) -> AsyncIterator[pb.SubmitTasksResponse]:
+    async def SubmitTasks(self, requests: Any, stream: SubmitStream) -> None:  # type: ignore[override]  # noqa: N802
         """Store tasks from a stream; those that come together are stored together."""
         who = caller()
-        async for batch in _batches(request_iterator):
-            results = await self._submit_all(who, [item.request for item in batch])
-            for item, result in zip(batch, results, strict=True):
-                yield pb.SubmitTasksResponse(correlation_id=item.correlation_id, result=result)
+        await Submits(stream, lambda requests: self._submit_all(who, requests)).serve()
 
     async def _submit_all(
         self, who: Caller, requests: Sequence[pb.SubmitTaskRequest]
@@ -163,9 +157,9 @@ class TaskService(tasks_pb2_grpc.TaskServiceServicer):
         )
 
     # -- watch -----------------------------------------------------------------------------------------
-    async def WatchTasks(  # noqa: N802
-        self, request: pb.WatchTasksRequest, context: Any
-    ) -> AsyncIterator[pb.WatchTasksResponse]:
+    async def WatchTasks(  # type: ignore[override]  # noqa: N802
+        self, request: pb.WatchTasksRequest, stream: _WatchStream
+    ) -> None:
         """Transitions as they are committed; a sign of life where there are none."""
         who = caller()
         names.check_parent(request.parent, who.site)
@@ -175,15 +169,10 @@ class TaskService(tasks_pb2_grpc.TaskServiceServicer):
             for i, name in enumerate(check.at_most("tasks", request.tasks, MAX_WATCHED))
         )
         check.done()
-        watch = _Watch(request.resume_token)
-
-        async def events(outbox: Outbox[pb.WatchTasksResponse]) -> None:
-            async for event in self._tasks.watch(who, wanted, request.resume_token):
-                await outbox.put(watch.noted(convert.event_out(who.site, event)))
-
-        async with aclosing(merged(events, watch.signs_of_life)) as messages:
-            async for message in messages:
-                yield message
+        watch = _Watch(request.resume_token, stream)
+        stream.beside(watch.give_signs_of_life)
+        async for event in self._tasks.watch(who, wanted, request.resume_token):
+            await watch.tell(convert.event_out(who.site, event))
 
     # -- work types ------------------------------------------------------------------------------------
     async def CreateWorkType(self, request: pb.CreateWorkTypeRequest, context: Any) -> pb.WorkType:  # noqa: N802
@@ -273,24 +262,26 @@ class TaskService(tasks_pb2_grpc.TaskServiceServicer):
 class _Watch:
     """Where a watch stands, and how long it has been silent."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, stream: _WatchStream) -> None:
         self._token = token
-        self._spoke = asyncio.get_running_loop().time()
+        self._stream = stream
+        self._now_s = asyncio.get_running_loop().time
+        self._spoke_s = self._now_s()
 
-    def noted(self, message: pb.WatchTasksResponse) -> pb.WatchTasksResponse:
-        """Remember that a message goes out."""
+    async def tell(self, message: pb.WatchTasksResponse) -> None:
+        """Send a message and remember it."""
         self._token = message.resume_token
-        self._spoke = asyncio.get_running_loop().time()
-        return message
+        self._spoke_s = self._now_s()
+        await self._stream.write(message)
 
-    async def signs_of_life(self, outbox: Outbox[pb.WatchTasksResponse]) -> None:
-        """A message without an event after each time of silence."""
+    async def give_signs_of_life(self) -> None:
+        """Send a message without an event after each time of silence."""
         while True:
-            rest = self._spoke + WATCH_SILENCE_S - asyncio.get_running_loop().time()
-            if rest > 0:
-                await asyncio.sleep(rest)
+            rest_s = self._spoke_s + WATCH_SILENCE_S - self._now_s()
+            if rest_s > 0:
+                await asyncio.sleep(rest_s)
             else:
-                await outbox.put(self.noted(pb.WatchTasksResponse(resume_token=self._token)))
+                await self.tell(pb.WatchTasksResponse(resume_token=self._token))
 
 
 def _submit_in(request: pb.SubmitTaskRequest, site: str) -> tuple[TaskSpec, str, str]:
@@ -316,21 +307,6 @@ def _result_out(site: str, answer: Submitted | RouterError) -> pb.SubmitResult:
     if isinstance(answer, RouterError):
         return pb.SubmitResult(status=item_status(answer))
     return convert.submitted_out(site, answer)
-
-
-async def _batches(
-    requests: AsyncIterator[pb.SubmitTasksRequest],
-) -> AsyncIterator[list[pb.SubmitTasksRequest]]:
-    """What has come in since the batch before, in pieces of at most STREAM_BATCH."""
-
-    async def read(outbox: Outbox[pb.SubmitTasksRequest]) -> None:
-        async for request in requests:
-            await outbox.put(request)
-
-    inbox: Outbox[pb.SubmitTasksRequest] = Outbox(STREAM_BATCH)
-    async with aclosing(merged(read, outbox=inbox)) as incoming:
-        async for first in incoming:
-            yield [first, *await inbox.taken()]
 
 
 def _work_type_in(id: str, message: pb.WorkType, check: Check) -> WorkType:

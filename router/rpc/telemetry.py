@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import grpc
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.metrics import Meter
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from prometheus_client import start_http_server
@@ -49,7 +50,11 @@ class CallMetrics(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-igno
     """Counts and times every call. Must stand before `Edge`, whose handlers it wraps once more."""
 
     def __init__(self, meter: Meter) -> None:
-        self._calls = meter.create_counter("rpc.server.calls", description="Calls by method and status.")
+        # Counted here and read when somebody looks: a counter of the SDK costs 12 µs for each call.
+        self._counts: Counter[tuple[str, str]] = Counter()
+        meter.create_observable_counter(
+            "rpc.server.calls", [self._observed], description="Calls by method and status."
+        )
         self._duration = meter.create_histogram(DURATION, unit="s", description="Time from start to end.")
         self._wrapped: dict[str, Handler] = {}
 
@@ -67,6 +72,7 @@ class CallMetrics(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-igno
 
     def _timed(self, method: str, handler: Handler) -> Handler:
         behaviour = behaviour_of(handler)
+        timed_as = {"rpc.method": method}
 
         async def timed(request: Any, context: Any) -> Any:
             started = time.monotonic()
@@ -78,11 +84,12 @@ class CallMetrics(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-igno
                 raise
             finally:
                 code = ended or _CODES.get(context.code(), "OK")
-                self._record(method, code, time.monotonic() - started)
+                self._counts[method, code] += 1
+                self._duration.record(time.monotonic() - started, timed_as)
 
         return rebuilt(handler, timed)
 
-    def _record(self, method: str, code: str, seconds: float) -> None:
-        labels = {"rpc.method": method, "rpc.status": code}
-        self._calls.add(1, labels)
-        self._duration.record(seconds, {"rpc.method": method})
+    def _observed(self, _: CallbackOptions) -> Iterator[Observation]:
+        """Called by the thread that answers Prometheus, hence the copy."""
+        for (method, code), count in list(self._counts.items()):
+            yield Observation(count, {"rpc.method": method, "rpc.status": code})

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import AsyncExitStack, aclosing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from router.dispatch.caller import Caller
 from router.dispatch.router import Router
 from router.dispatch.telephony import FeedStatus, Link
 from router.domain.errors import InvalidInput, NotFound, WrongState
+from router.domain.telephony import ReportBatch
 from router.rpc import names, paging
 from router.rpc.auth import caller
 from router.rpc.convert import telephony as convert
 from router.rpc.convert.times import timestamp
 from router.rpc.errors import StreamReplaced
-from router.rpc.streams import Drain, Outbox, merged
+from router.rpc.reports import Reports, ReportStream
+from router.rpc.streams import Drain
 from router.rpc.validate import MAX_REASON, Check
 from router.v1 import telephony_pb2 as pb
 from router.v1 import telephony_pb2_grpc
 
-_Outbox = Outbox[pb.ReportResponse]
 _COMMANDS_KEPT = 4096
 
 
@@ -32,37 +32,29 @@ class TelephonyService(telephony_pb2_grpc.TelephonyServiceServicer):
         self._router = router
         self._telephony = router.telephony
         self._drain = drain
-        self._open: dict[tuple[str, str], asyncio.Event] = {}
+        self._open: dict[tuple[str, str], ReportStream] = {}
 
-    async def Report(  # noqa: N802
-        self, request_iterator: Any, context: Any
-    ) -> AsyncIterator[pb.ReportResponse]:
-        """An ACD's stream: acknowledgements and commands out, one writer."""
+    async def Report(self, requests: Any, stream: ReportStream) -> None:  # type: ignore[override]  # noqa: N802
+        """An ACD's stream: acknowledgements and commands out."""
         who = caller()
-        first = await anext(request_iterator, None)
+        first = await stream.read()
         if first is None:
             return
         source = first.source or who.id
-        feed = _FeedStream(self._router, who, source, self._drain)
-        async with AsyncExitStack() as stack:
-            replaced = stack.enter_context(self._replacing(who.site, source))
-            link = await stack.enter_async_context(self._telephony.open_link(who, source))
-            messages = feed.messages(first, request_iterator, link, replaced)
-            async for message in await stack.enter_async_context(aclosing(messages)):
-                yield message
+        with self._replacing((who.site, source), stream):
+            async with self._telephony.open_link(who, source) as link:
+                await _Feed(self._router, who, source, stream, self._drain).serve(first, link)
 
     @contextmanager
-    def _replacing(self, site: str, source: str) -> Iterator[asyncio.Event]:
-        """End the older stream of the source; the event says that a newer one has ended this one."""
-        key = (site, source)
-        replaced = asyncio.Event()
+    def _replacing(self, key: tuple[str, str], stream: ReportStream) -> Iterator[None]:
+        """End the older stream of the site and source."""
         if earlier := self._open.get(key):
-            earlier.set()
-        self._open[key] = replaced
+            earlier.end(StreamReplaced("a newer stream of this source took over", "FEED_REPLACED"))
+        self._open[key] = stream
         try:
-            yield replaced
+            yield
         finally:
-            if self._open.get(key) is replaced:
+            if self._open.get(key) is stream:
                 del self._open[key]
 
     async def GetFeedStatus(self, request: pb.GetFeedStatusRequest, context: Any) -> pb.FeedStatus:  # noqa: N802
@@ -92,71 +84,66 @@ def _source_of(status: FeedStatus) -> str:
     return status.feed.source
 
 
-class _FeedStream:
+class _Feed:
     """One ACD's stream while it lasts."""
 
-    def __init__(self, router: Router, who: Caller, source: str, drain: Drain) -> None:
+    def __init__(self, router: Router, who: Caller, source: str, stream: ReportStream, drain: Drain) -> None:
         self._telephony = router.telephony
         self._now_ms = router.clock.now_ms
         self._who = who
         self._source = source
+        self._stream = stream
         self._drain = drain
         self._epoch = ""
         self._agents: dict[str, str] = {}
 
-    async def messages(
-        self,
-        first: pb.ReportRequest,
-        requests: AsyncIterator[pb.ReportRequest],
-        link: Link,
-        replaced: asyncio.Event,
-    ) -> AsyncGenerator[pb.ReportResponse, None]:
-        """All that the ACD is told."""
+    async def serve(self, first: pb.ReportRequest, link: Link) -> None:
+        """Take the messages in their order, and give commands out."""
+        self._stream.at_drain = self._tell_drain
+        self._stream.beside(lambda: self._command(link))
+        await Reports(self._stream, self._handle).serve(first)
 
-        async def read(outbox: _Outbox) -> None:
-            await self._handle(first, outbox)
-            async for request in requests:
-                await self._handle(request, outbox)
+    async def _command(self, link: Link) -> None:
+        async for order in link:
+            self._remember(order.id, order.agent)
+            await self._stream.write(convert.command_out(order))
 
-        async def command(outbox: _Outbox) -> None:
-            async for order in link:
-                self._remember(order.id, order.agent)
-                await outbox.put(convert.command_out(order))
+    async def _tell_drain(self) -> None:
+        notice = pb.ReportResponse.Draining(deadline=timestamp(self._drain.deadline_ms))
+        await self._stream.write(pb.ReportResponse(draining=notice))
 
-        async def end(outbox: _Outbox) -> None:
-            await replaced.wait()
-            raise StreamReplaced("a newer stream of this source took over", "FEED_REPLACED")
+    async def _handle(self, requests: Sequence[pb.ReportRequest]) -> None:
+        """One message, or changes that follow one another."""
+        for request in requests:
+            self._check_source(request)
+            self._epoch = request.epoch or self._epoch
+        if requests[0].WhichOneof("report") == "command_result":
+            return await self._result(requests[0].command_result)
+        read = [self._read(request) for request in requests]
+        good = [batch for batch in read if isinstance(batch, ReportBatch)]
+        done = iter(await self._telephony.report_all(self._who, good))
+        for request, batch in zip(requests, read, strict=True):
+            if isinstance(batch, ReportBatch):
+                await self._stream.write(convert.ack_out(next(done), request.sequence))
+            else:
+                await self._stream.write(convert.refusal_out(batch, request.sequence))
 
-        async def drained(outbox: _Outbox) -> None:
-            await self._drain.begun.wait()
-            notice = pb.ReportResponse.Draining(deadline=timestamp(self._drain.deadline_ms))
-            await outbox.put(pb.ReportResponse(draining=notice))
-
-        async with aclosing(merged(read, command, end, drained)) as responses:
-            async for response in responses:
-                yield response
-
-    async def _handle(self, request: pb.ReportRequest, outbox: _Outbox) -> None:
+    def _check_source(self, request: pb.ReportRequest) -> None:
         if request.source and request.source != self._source:
             raise WrongState(
                 f"the stream is that of {self._source!r}; open another for {request.source!r}",
                 "SOURCE_CHANGED",
             )
-        self._epoch = request.epoch or self._epoch
-        if request.WhichOneof("report") == "command_result":
-            await self._result(request.command_result)
-        else:
-            await outbox.put(await self._report(request))
 
-    async def _report(self, request: pb.ReportRequest) -> pb.ReportResponse:
+    def _read(self, request: pb.ReportRequest) -> ReportBatch | InvalidInput:
         """A report that is not valid is answered as such and changes nothing; the stream goes on."""
         check = Check(self._who.site)
         try:
             batch = convert.batch_in(request, self._source, self._epoch, self._now_ms(), check)
             check.done()
-            return convert.ack_out(await self._telephony.report(self._who, batch), request.sequence)
         except InvalidInput as error:
-            return convert.refusal_out(error, request.sequence)
+            return error
+        return batch
 
     async def _result(self, result: pb.ReportRequest.CommandResult) -> None:
         agent = self._agents.pop(result.command_id, "")

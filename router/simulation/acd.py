@@ -158,17 +158,17 @@ class SimulatedAcd:
         self._quiet_since = now_s
         if self._is_silent(now_s) or (self._link.loss and self._losses.random() < self._link.loss):
             return
-        self._later(self._link.lag_s, partial(self._deliver, batch))
+        self._after_the_lag(self._deliver, batch)
 
     def _deliver(self, batch: ReportBatch) -> None:
         run_now(self._site.telephony.report(self._caller, batch))
 
-    def _later(self, after_s: float, happen: Callable[[], None]) -> None:
-        """Now, or after a while."""
-        if after_s > 0:
-            self._timeline.at(self._clock.now_s + after_s, happen)
+    def _after_the_lag(self, happen: Callable[..., None], *told: object) -> None:
+        """What is told is under way for the link's lag; without one it happens now."""
+        if self._link.lag_s > 0:
+            self._timeline.at(self._clock.now_s + self._link.lag_s, partial(happen, *told))
         else:
-            happen()
+            happen(*told)
 
     def _beat(self) -> None:
         """A sign of life if nothing was said lately."""
@@ -219,7 +219,7 @@ class SimulatedAcd:
     def _end(self, command: AcdCommand, error: str) -> None:
         """Answer a command: why it was not carried out, or nothing."""
         if not self._is_silent(self._clock.now_s):
-            self._later(self._link.lag_s, partial(self._answer, command, error))
+            self._after_the_lag(self._answer, command, error)
 
     def _answer(self, command: AcdCommand, error: str) -> None:
         telephony = self._site.telephony

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 from callcenter.center import AgentChange, AgentState
 from router.dispatch.call_history import KIND as HISTORY
@@ -97,6 +98,10 @@ def _without_looking_for_cycles() -> Iterator[None]:
             gc.enable()
 
 
+def _nothing() -> None:
+    """At the router alone something is due."""
+
+
 def _per_group(day: Day, policies: Policy | Mapping[str, Policy]) -> dict[str, str]:
     texts = {}
     for group in day.groups:
@@ -150,10 +155,12 @@ class Play:
         with _without_looking_for_cycles():
             self._open()
             limit_s = min(self._day.ends_s + _AFTER_S, self._day.stops_s)
-            while (now_s := self._next_s()) < limit_s:
+            now_s, happen = self._next()
+            while now_s < limit_s:
                 self._clock.move_to(now_s)
-                self._let_happen(now_s)
+                happen()
                 self.site.step()
+                now_s, happen = self._next()
         if self._day.stops_s < math.inf:
             self._stop()
         return self._result(name, baseline or without_blending(self._day))
@@ -190,21 +197,21 @@ class Play:
         for acd in self.acds.values():
             acd.run_out(self._day.stops_s)
 
-    def _next_s(self) -> float:
-        """When the next thing happens; infinite when every call and shift has ended and every desk is free."""
-        acds_s = min([acd.next_s for acd in self.acds.values()])
-        if acds_s == math.inf and not self._logged_in and not any(d.busy for d in self._desktops.values()):
-            return math.inf
-        return min(acds_s, self._timeline.next_s, self.site.next_s)
+    def _next(self) -> tuple[float, Callable[[], None]]:
+        """The next event and its time: of a center first, else of the timeline, else only the router's time has come.
 
-    def _let_happen(self, now_s: float) -> None:
-        """One event: of a center first, else of the timeline; else the time of something at the router has come."""
+        The time is infinite when every call and shift has ended and every desk is free.
+        """
+        acds_s, first = math.inf, None
         for acd in self.acds.values():
-            if acd.next_s <= now_s:
-                return acd.play(now_s)
-        if self._timeline.next_s <= now_s:
-            self._timeline.happen()
-        return None
+            if (next_s := acd.next_s) < acds_s:
+                acds_s, first = next_s, acd
+        if first is None and not self._logged_in and not any(d.busy for d in self._desktops.values()):
+            return math.inf, _nothing
+        timeline_s, site_s = self._timeline.next_s, self.site.next_s
+        if first is not None and acds_s <= timeline_s and acds_s <= site_s:
+            return acds_s, partial(first.play, acds_s)
+        return (timeline_s, self._timeline.happen) if timeline_s <= site_s else (site_s, _nothing)
 
     # -- what the parts tell one another ---------------------------------------------------------------
     def _on_task(self, hint: Hint) -> None:

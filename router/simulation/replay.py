@@ -49,7 +49,8 @@ class Difference:
 class ReplayResult:
     """How far a recording was decided again.
 
-    ``skipped``: entries whose policy or forecast is kept no more. ``first``: the first difference, if there is one.
+    ``skipped``: entries whose policy or forecast is kept no more. ``versions``: those whose decisions were made again.
+    ``first``: the first difference, if there is one.
     """
 
     group: str
@@ -60,6 +61,7 @@ class ReplayResult:
     skipped: int = 0
     begin_ms: int = 0
     end_ms: int = 0
+    versions: tuple[int, ...] = ()
     first: Difference | None = None
 
     @property
@@ -118,6 +120,7 @@ class Replayer:
             result,
             decisions=result.decisions + 1,
             decisions_identical=result.decisions_identical + same,
+            versions=tuple(sorted({*result.versions, version})),
         )
         return True
 
@@ -205,4 +208,4 @@ def result_from(values: Mapping[str, Any]) -> ReplayResult:
     if first:
         fields = tuple(FieldDifference(**field) for field in first["fields"])
         first = Difference(**{**first, "fields": fields})
-    return ReplayResult(**{**values, "first": first})
+    return ReplayResult(**{**values, "versions": tuple(values["versions"]), "first": first})

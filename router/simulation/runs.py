@@ -18,6 +18,7 @@ from typing import Any
 
 from router.dispatch.figures import every_agent
 from router.dispatch.policy_book import PolicyBook, problems
+from router.dispatch.policy_trials import Way
 from router.dispatch.work_types import WorkTypes
 from router.domain.errors import InvalidInput, ResourceExhausted, StoreUnavailable, WrongState
 from router.domain.model import TaskState
@@ -53,7 +54,13 @@ class Runs:
         """Decide what was recorded again; the result comes last. WrongState where nothing is recorded."""
         async with aclosing(self._run(site, span_ms, {"run": "replay", "group": group})) as answers:
             async for answer in answers:
-                yield result_from(answer["result"]) if "result" in answer else _progress(answer)
+                if "result" not in answer:
+                    yield _progress(answer)
+                    continue
+                result = result_from(answer["result"])
+                for version in result.versions:
+                    await self._book.tried(site, group, version, Way.REPLAYED)
+                yield result
 
     async def simulate(
         self, site: str, group: str, candidate: int | str, span_ms: int | None
@@ -77,7 +84,11 @@ class Runs:
         }
         async with aclosing(self._run(site, span_ms, job)) as answers:
             async for answer in answers:
-                yield counterfactual_from(answer["result"]) if "result" in answer else _progress(answer)
+                if "result" not in answer:
+                    yield _progress(answer)
+                    continue
+                await self._book.trials.note(site, group, document, Way.SIMULATED)
+                yield counterfactual_from(answer["result"])
 
     async def _document(self, site: str, group: str, candidate: int | str) -> str:
         if isinstance(candidate, int):

@@ -34,7 +34,7 @@ _LEASE_MS = 30_000
 """A leader's lease. Nobody else could lead here, so it need not be renewed every second."""
 _MOST_STEPS = 1000
 _DESK_HINTS = frozenset({"offer", "rescind", "recall", "revoke"})
-_GROUP_HINTS = frozenset({"work", "idle", "gate", "report", "agent"})
+_GROUP_HINTS = frozenset({"work", "idle", "busy", "gate", "report"})
 
 OnTask = Callable[[Hint], None]
 OnCommand = Callable[[AcdCommand], None]

@@ -170,9 +170,8 @@ class EmbeddedStore:
             "save": "",
             # A store that drops keys under pressure loses tasks: it must refuse writes instead.
             "maxmemory-policy": "noeviction",
-            # A task's record fits the compact form: 277 instead of 780 bytes for a field of 200.
-            "hash-max-listpack-entries": "128",
-            "hash-max-listpack-value": "512",
+            # A hash holds one thing of a whole site: the compact form, read from its start each time, is for few.
+            "hash-max-listpack-entries": "32",
             # Not the caller's locale, which may not exist here: the server would refuse to start.
             "locale-collate": "C",
         }

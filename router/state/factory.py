@@ -72,7 +72,7 @@ async def opened(place: Place, clock: Clock) -> AsyncIterator[Store]:
 
 async def _check(url: str) -> None:
     """Refuse an unfit store before anything is written to it."""
-    connections = Connections(url, max_connections=1)
+    connections = Connections(url)
     try:
         log.info("the store is %s", await check_store(connections.client))
     except (RedisError, OSError) as error:

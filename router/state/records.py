@@ -7,6 +7,7 @@ back.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import lru_cache
@@ -49,6 +50,8 @@ VERSION = 1
 FRONT_MARK = "!"
 """Ends the id of a queue's front twin."""
 RESUME_PREFIX = "resume:"
+MOST_MOVED = 16
+"""Agents that moved in one transition and are told of one by one; of more, only that the index is to be read."""
 HISTORY_KEPT = 32
 DECLINES_KEPT = 32
 RECALL_TIMES_KEPT = 16
@@ -75,11 +78,26 @@ def as_bytes(value: str | bytes) -> bytes:
     return value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
 
 
-def unpack_all(blob: bytes) -> list[Any]:
-    """Every value of several that were packed one after the other (a task's history)."""
+def unpack_first(blob: bytes) -> Any:
+    """The first of several values that were packed one after the other: a task's record without its arrows."""
+    return _reader(blob).unpack()
+
+
+def unpack_task(blob: bytes) -> tuple[Record, list[list[Any]]]:
+    """A task's record, and its arrows, which stand behind it. The arrow of a submit is kept only with others."""
+    record, *arrows = _reader(blob)
+    return record, arrows or [submit_arrow(record)]
+
+
+def submit_arrow(record: Mapping[str, Any]) -> list[Any]:
+    """The first arrow of a task that has taken no other."""
+    return [record["c"], "", record["s"], "submit", f"submitter:{record.get('sub', '')}", "", "", 0]
+
+
+def _reader(blob: bytes) -> msgpack.Unpacker:
     reader = msgpack.Unpacker(raw=False, unicode_errors="surrogateescape", strict_map_key=False)
     reader.feed(blob)
-    return list(reader)
+    return reader
 
 
 def without_zeros(record: Mapping[str, Any]) -> Record:
@@ -109,15 +127,19 @@ SPEC_NAMES = {
     "traceparent": "tp",
 }
 _PLAIN_SPEC = TaskSpec(work_type="")
+_SPEC_FIELDS = tuple(
+    (item.name, SPEC_NAMES[item.name], getattr(_PLAIN_SPEC, item.name)) for item in fields(TaskSpec)
+)
+"""Name, short name and default of each field."""
 
 
 def pack_spec(spec: TaskSpec) -> bytes:
     """A task's spec as one blob that no script reads; fields at their defaults are left out."""
     body = {}
-    for item in fields(TaskSpec):
-        value = getattr(spec, item.name)
-        if value != getattr(_PLAIN_SPEC, item.name):
-            body[SPEC_NAMES[item.name]] = dict(sorted(value.items())) if isinstance(value, Mapping) else value
+    for name, short, plain in _SPEC_FIELDS:
+        value = getattr(spec, name)
+        if value != plain:
+            body[short] = dict(sorted(value.items())) if isinstance(value, Mapping) else value
     return pack(body)
 
 
@@ -172,7 +194,8 @@ def new_task_record(new: NewTask) -> Record:
             "wt": new.spec.work_type,
             "ref": new.spec.reference,
             "sub": new.submitter,
-            "fp": new.fingerprint,
+            "rq": new.request_id,
+            "fp": new.fingerprint if new.request_id or new.spec.reference else "",
             "of": new.offer_timeout_ms,
             "ls": new.lease_ms,
             "ma": new.max_attempts,
@@ -487,6 +510,57 @@ def document_from(name: str, record: Mapping[str, Any]) -> Document:
     return Document(kind=kind, id=id, etag=record["e"], body=record["b"])
 
 
+# -- counters ----------------------------------------------------------------------------------------------
+TOTALS = {
+    "submit": "submitted",
+    "schedule": "scheduled",
+    "relax": "relaxed",
+    "offer": "offered",
+    "pull": "pulled",
+    "accept": "accepted",
+    "decline": "declined",
+    "rescind": "rescinded",
+    "offer_timeout": "offer_timeout",
+    "checkpoint": "checkpointed",
+    "extend": "extended",
+    "complete": "completed",
+    "release": "released",
+    "park": "parked",
+    "resume": "resumed",
+    "unpark": "unparked",
+    "recall": "recalled",
+    "force": "forced",
+    "lease_timeout": "lease_timeout",
+    "cancel": "canceled",
+    "expire": "expired",
+    "update": "updated",
+    "revive": "revived",
+}
+"""The monotone counter that each arrow moves."""
+
+
+def tally(steps: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+    """What there is now, and how often each thing has happened, from ``<work type>|<from>|<to>|<name>`` counts.
+
+    ``p|<priority>`` counts what is QUEUED and is taken as it is.
+    """
+    counts: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
+    for step, n in steps.items():
+        work_type, *rest = step.split("|")
+        if len(rest) == 1:
+            counts[step] = n
+            continue
+        source, target, name = rest
+        counts[f"{work_type}|{source}"] -= n
+        counts[f"{work_type}|{target}"] += n
+        if name in TOTALS:
+            totals[TOTALS[name]] += n
+        if target == TaskState.DEAD_LETTER and source != target:
+            totals["dead"] += n
+    return {name: n for name, n in counts.items() if n and not name.endswith("|")}, dict(totals)
+
+
 # -- history and events ------------------------------------------------------------------------------------
 def transition_from(entry: Iterable[Any]) -> TaskTransition:
     """One arrow from ``[at, source, target, name, actor, reason, agent, fence]`` (``why, policy version`` if kept)."""
@@ -500,11 +574,11 @@ def event_from(id: str, entry: Iterable[Any]) -> Event:
 
 
 # -- hints -------------------------------------------------------------------------------------------------
-def hint_from(message: Mapping[str, Any]) -> Hint:
-    """A hint from its published message.
+def hint_from(message: Mapping[str, Any], answer: Task | None = None) -> Hint:
+    """A hint from its message.
 
-    ``t`` and ``tid`` are the task's record and id, ``sp`` its spec, ``cp`` its checkpoint, ``cmd`` a
-    command's record, for agent ``ag``.
+    ``t`` and ``tid`` are the task's record and id, ``sp`` its spec, ``cp`` its checkpoint; without ``t`` it is the
+    task of the ``answer`` with which the message came. ``cmd`` is a command's record and ``a`` an agent's, for ``ag``.
     """
     get = message.get
     agent = get("ag", "")
@@ -514,6 +588,9 @@ def hint_from(message: Mapping[str, Any]) -> Hint:
         if isinstance(spec, str):
             spec = as_bytes(spec)
         task = task_from(message["tid"], message["t"], spec, get("cp"))
+    elif get("tid"):
+        task = answer
+    about = get("a")
     return Hint(
         kind=message["k"],
         site=message["si"],
@@ -525,4 +602,8 @@ def hint_from(message: Mapping[str, Any]) -> Hint:
         command=command_from(agent, message["cmd"]) if get("cmd") else None,
         anchor=get("an", ""),
         notice_ms=get("nm", 0),
+        about=agent_from(agent, about, b"") if about else None,
+        at_ms=get("at", 0),
+        queued=get("q"),
+        arrived=get("n", 1),
     )

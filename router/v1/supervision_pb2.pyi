@@ -144,6 +144,34 @@ VERDICT_TOO_SOON: Verdict.ValueType  # 19
 """Those who could do it have not been idle for as long as the policy asks."""
 Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
+class _PolicyTrial:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PolicyTrialEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PolicyTrial.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    POLICY_TRIAL_UNSPECIFIED: _PolicyTrial.ValueType  # 0
+    """It was not."""
+    POLICY_TRIAL_SIMULATED: _PolicyTrial.ValueType  # 1
+    """On a recorded day, by SimulatePolicy."""
+    POLICY_TRIAL_REPLAYED: _PolicyTrial.ValueType  # 2
+    """On its own recorded decisions, by ReplayPolicy."""
+    POLICY_TRIAL_SHADOWED: _PolicyTrial.ValueType  # 3
+    """Beside the active version, by SetShadowPolicy."""
+
+class PolicyTrial(_PolicyTrial, metaclass=_PolicyTrialEnumTypeWrapper):
+    """How a policy was tried before it decides about calls."""
+
+POLICY_TRIAL_UNSPECIFIED: PolicyTrial.ValueType  # 0
+"""It was not."""
+POLICY_TRIAL_SIMULATED: PolicyTrial.ValueType  # 1
+"""On a recorded day, by SimulatePolicy."""
+POLICY_TRIAL_REPLAYED: PolicyTrial.ValueType  # 2
+"""On its own recorded decisions, by ReplayPolicy."""
+POLICY_TRIAL_SHADOWED: PolicyTrial.ValueType  # 3
+"""Beside the active version, by SetShadowPolicy."""
+Global___PolicyTrial: _TypeAlias = PolicyTrial  # noqa: Y015
+
 @_typing.final
 class Policy(_message.Message):
     """One version of the policy by which a blending group is run."""
@@ -162,6 +190,9 @@ class Policy(_message.Message):
     ACTIVATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     SHADOW_VERSION_FIELD_NUMBER: _builtins.int
+    TRY_TIME_FIELD_NUMBER: _builtins.int
+    TRIAL_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`sites/{site}/policies/{blending_group}`."""
     version: _builtins.int
@@ -182,6 +213,8 @@ class Policy(_message.Message):
     """
     shadow_version: _builtins.int
     """Output only. The version that decides beside the active one, without effect. Unset: none does."""
+    trial: Global___PolicyTrial.ValueType
+    """Output only. How it was tried then."""
     @_builtins.property
     def metadata(self) -> Global___PolicyMetadata:
         """Output only. The main settings as they were understood, defaults filled in. Left out of ListPolicyVersions."""
@@ -193,6 +226,16 @@ class Policy(_message.Message):
     @_builtins.property
     def activate_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When this version was last made active. Unset: never."""
+
+    @_builtins.property
+    def try_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. When this document was last simulated or replayed, or began to decide as a shadow. Unset: never."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Output only, of ActivatePolicy: what to think over, such as that the version was never tried. It decides all the
+        same.
+        """
 
     def __init__(
         self,
@@ -209,10 +252,13 @@ class Policy(_message.Message):
         activate_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
         shadow_version: _builtins.int | None = ...,
+        try_time: _timestamp_pb2.Timestamp | None = ...,
+        trial: Global___PolicyTrial.ValueType = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_shadow_version", b"_shadow_version", "activate_time", b"activate_time", "create_time", b"create_time", "metadata", b"metadata", "shadow_version", b"shadow_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_shadow_version", b"_shadow_version", "activate_time", b"activate_time", "create_time", b"create_time", "metadata", b"metadata", "shadow_version", b"shadow_version", "try_time", b"try_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_shadow_version", b"_shadow_version", "activate_time", b"activate_time", "active_version", b"active_version", "author", b"author", "comment", b"comment", "create_time", b"create_time", "document", b"document", "etag", b"etag", "latest_version", b"latest_version", "metadata", b"metadata", "name", b"name", "shadow_version", b"shadow_version", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_shadow_version", b"_shadow_version", "activate_time", b"activate_time", "active_version", b"active_version", "author", b"author", "comment", b"comment", "create_time", b"create_time", "document", b"document", "etag", b"etag", "latest_version", b"latest_version", "metadata", b"metadata", "name", b"name", "shadow_version", b"shadow_version", "trial", b"trial", "try_time", b"try_time", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__shadow_version: _TypeAlias = _typing.Literal["shadow_version"]  # noqa: Y015
     _WhichOneofArgType__shadow_version: _TypeAlias = _typing.Literal["_shadow_version", b"_shadow_version"]  # noqa: Y015

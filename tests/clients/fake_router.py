@@ -431,6 +431,7 @@ class FakeSupervision(supervision_pb2_grpc.SupervisionServiceServicer):
         )
         self.versions: list[supervision_pb2.Policy] = []
         self.active = 0
+        self.untried: set[int] = set()
         self.replayed = supervision_pb2.ReplayResult(
             decisions=9, decisions_identical=9, plans=2, plans_identical=2
         )
@@ -514,7 +515,8 @@ class FakeSupervision(supervision_pb2_grpc.SupervisionServiceServicer):
     async def ActivatePolicy(self, request: Any, context: Any) -> supervision_pb2.Policy:  # noqa: N802
         await self._note("ActivatePolicy", request, context)
         self.active = request.version
-        return supervision_pb2.Policy(name=request.name, active_version=self.active)
+        warnings = ["it was never tried"] if self.active in self.untried else []
+        return supervision_pb2.Policy(name=request.name, active_version=self.active, warnings=warnings)
 
     async def RollbackPolicy(self, request: Any, context: Any) -> supervision_pb2.Policy:  # noqa: N802
         await self._note("RollbackPolicy", request, context)

@@ -276,6 +276,22 @@ async def test_policies(fake: FakeRouter) -> None:
     assert missing.err == "error: cannot read /nowhere.yaml: No such file or directory\n"
 
 
+async def test_activating_what_was_never_tried_is_done_with_a_warning(fake: FakeRouter) -> None:
+    fake.supervision.untried = {1, 2}
+    put = await run(fake, "policy", "put", "main", "-", "--activate", text="target_s: 30\n")
+    activated = await run(fake, "policy", "activate", "main", "1")
+    for done in (put, activated):
+        assert (done.code, done.err) == (0, "warning: it was never tried\n")
+        assert "version 1 of main is active\n" in done.out
+    assert fake.supervision.active == 1
+
+
+async def test_versions_tell_when_each_was_tried(fake: FakeRouter) -> None:
+    await ok(fake, "policy", "put", "main", "-", text="target_s: 20\n")
+    fake.supervision.versions[0].try_time.FromJsonString("2026-03-02T10:14:07Z")
+    assert "2026-03-02" in await ok(fake, "policy", "versions", "main")
+
+
 async def test_a_policy_is_checked_without_a_router(fake: FakeRouter) -> None:
     good = await ok(fake, "policy", "validate", "main", "-", "--offline", text="target_s: 30\n")
     assert good.endswith("80% in 30 s\n")

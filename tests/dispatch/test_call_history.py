@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -50,7 +49,7 @@ def queue(
 ) -> CallQueueView:
     end_ms = start_ms + round(hours * HOUR_MS)
     report = CallQueueReport(id, GROUP, offered=offered, window_start_ms=start_ms, window_end_ms=end_ms)
-    return CallQueueView(replace(report, **more), "acd", start_ms)  # type: ignore[arg-type]
+    return CallQueueView(report._replace(**more), "acd", start_ms)  # type: ignore[arg-type]
 
 
 class Leader:

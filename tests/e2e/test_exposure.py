@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 import socket
 import time
 from pathlib import Path
 
 import jwt
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from redis.asyncio import Redis
 
 from clients import NoTask, Tls
@@ -20,34 +16,10 @@ from clients.errors import UnauthenticatedError
 from router.state.embedded import EmbeddedStore
 from tests.e2e.floor import COMPLETED, Floor, opened_floor
 from tests.e2e.processes import refusal, running
+from tests.support.certificates import self_signed
 
 EVERYWHERE = "0.0.0.0:0"
 SECRET = "a secret of thirty-two bytes or more"
-
-
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """Certificate and key of `localhost`, as files."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "cert.pem").write_bytes(made.public_bytes(pem))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return folder / "cert.pem", folder / "key.pem"
 
 
 def token(site: str, role: str, id: str, secret: str = SECRET) -> str:

@@ -59,7 +59,7 @@ def test_other_code_other_results(tmp_path, monkeypatch):
 
 
 def test_processes_give_the_same_as_one(tmp_path):
-    wanted = [Job(replace(DAY, first_h=hours), Kind.PACKING) for hours in (1.0, 2.0)]
+    wanted = [Job(replace(DAY, until_h=hours), Kind.PACKING) for hours in (1.0, 2.0)]
     alone = [job.compute() for job in wanted]
     together = runner(tmp_path, workers=2).run(wanted)
     assert [row["kept_s"] for row in together] == [row["kept_s"] for row in alone]
@@ -77,7 +77,7 @@ def test_the_key_tells_days_policies_and_kinds_apart():
 
 
 def test_a_played_day_has_the_figures_that_a_summary_needs():
-    row = Job(replace(DAY, first_h=1.0)).compute()
+    row = Job(replace(DAY, until_h=1.0)).compute()
     assert row["level"] == row["level_without"]
     assert row["kept_s"] == 0
     assert row["spare_s"] > 0

@@ -6,9 +6,10 @@ from datetime import date
 import pytest
 
 from callcenter.staffing import staffed
-from quality import synthetic
+from quality import jobs, synthetic
 from quality.contenders import document
-from quality.robustness import cases
+from quality.jobs import Cache, Runner
+from quality.robustness import cases, spanning
 from quality.situations import Situation, Steady, Storm
 from router.simulation.days import DayPlan, playable_days
 
@@ -44,11 +45,15 @@ def test_shared_queues_hold_the_same_calls():
     assert {("first",), ("second",), ()} == set(served)
 
 
-def test_a_day_cut_short_ends_its_shifts():
-    day = replace(PLAIN, first_h=3.0).make()
-    end = day.opens_s + 3 * 3600
-    assert max(call.arrives_at for call in calls_of(day)) < end
-    assert day.ends_s <= end
+def test_some_hours_of_a_day_have_their_calls_and_everybody_on_duty_from_the_start():
+    plain, day = PLAIN.make(), replace(PLAIN, from_h=2.0, until_h=3.0).make()
+    begin, end = plain.opens_s + 2 * 3600, plain.opens_s + 3 * 3600
+    assert calls_of(day) == [call for call in calls_of(plain) if begin <= call.arrives_at < end]
+    assert (day.opens_s, day.closes_s) == (begin, end)
+    steps = day.groups[0].queues[0].forecast
+    assert (steps[0].start_s, steps[-1].start_s + steps[-1].length_s) == (begin, end)
+    there = staffed([agent.shift for agent in plain.groups[0].agents], begin)
+    assert staffed([agent.shift for agent in day.groups[0].agents], begin) == there > 0
 
 
 def test_a_belief_changes_nothing_but_the_belief():
@@ -71,10 +76,22 @@ def test_synthetic_days_are_the_same_each_time_and_have_a_history(tmp_path):
     assert synthetic.draw_world(3) != synthetic.draw_world(4)
 
 
+def test_days_are_picked_from_tight_to_slack_among_those_that_meet_their_target(tmp_path, monkeypatch):
+    levels = {7: 0.70, 8: 0.81, 9: 0.82, 10: 0.90, 11: 0.99}
+    days = [replace(PLAIN, plan=replace(PLAIN.plan, seed=seed)) for seed in levels]
+    monkeypatch.setattr(jobs, "compute", lambda job: {"level_without": levels[job.situation.plan.seed]})
+    runner = Runner(Cache(tmp_path), 1, lambda done, of: None)
+    picked = {n: [day.plan.seed for day in spanning(runner, days, n)] for n in (1, 2, 3, 9)}
+    assert picked == {1: [8], 2: [8, 11], 3: [8, 10, 11], 9: [8, 9, 10, 11]}
+    assert [day.plan.seed for day in spanning(runner, days[:1], 4)] == [7]
+
+
 def test_every_robustness_case_can_be_made(tmp_path):
-    made = cases([PLAIN], tmp_path)
+    made = cases([PLAIN], tmp_path, lambda days: days[:1])
     assert len({case.title for case in made}) == len(made)
     for case in made[:-1]:
         case.days[0].make()
-    assert len(made[-1].days[0].make().groups[0].agents) > 800
+    small, thousand = (case.days[0].make().groups[0].queues[0].forecast for case in made[-2:])
+    assert 4 <= max(step.staff for step in small) <= 6
+    assert 950 <= max(step.staff for step in thousand) <= 1050
     assert made[0].policy == document().to_yaml()

@@ -9,7 +9,9 @@ import grpc
 import pytest
 from google.protobuf import duration_pb2
 
+from router.app import build
 from router.v1 import agents_pb2, common_pb2, supervision_pb2, tasks_pb2
+from tests.rpc.conftest import World, settings
 from tests.rpc.refusals import refused
 
 Q = agents_pb2.SessionRequest
@@ -82,12 +84,41 @@ async def test_a_refused_action_is_answered_and_the_session_goes_on(world):
     stream.cancel()
 
 
+async def test_an_action_without_a_correlation_id_is_done_and_not_answered(world, caplog):
+    await world.furnish()
+    stream, _ = await opened(world)
+    task = await world.submit()
+    offer = (await until(stream, "offer_made")).offer
+    accept = Q.Accept(task=task.name, fence=offer.fence)
+    await stream.write(Q(accept=accept))
+    with caplog.at_level("INFO", "router.rpc.session"):
+        await stream.write(Q(accept=Q.Accept(task=task.name, fence=offer.fence + 1)))
+        done = Q.Complete(task=task.name, fence=offer.fence)
+        await stream.write(Q(correlation_id="1", complete=done))
+        result = await until(stream, "result")
+    assert (result.correlation_id, result.task.state) == ("1", common_pb2.TASK_STATE_COMPLETED)
+    assert "accept of agent:alice refused: SUPERSEDED" in caplog.text
+    await stream.write(Q(correlation_id="x" * 200, heartbeat=Q.Heartbeat()))
+    assert (await until(stream, "result")).status.field == "correlation_id"
+    stream.cancel()
+
+
 async def test_a_session_begins_with_hello(world):
     await world.furnish()
     stream = world.session()
     await stream.write(Q(heartbeat=Q.Heartbeat()))
     code, info, _ = await refused(stream.read())
     assert (code, info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "HELLO_EXPECTED")
+
+
+async def test_a_desktop_that_falls_silent_is_ended():
+    async with build(settings(heartbeat_s=0.1)) as app:
+        world = World(app)
+        await world.furnish()
+        stream, _ = await opened(world)
+        code, info, _ = await refused(asyncio.wait_for(stream.read(), 5))
+        assert (code, info.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "SESSION_SILENT")
+        await world.channel.close()
 
 
 async def test_an_agent_without_a_profile_is_not_found(world):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router.domain.errors import InvalidInput
 from router.domain.model import (
     Agent,
     AgentProfile,
@@ -19,7 +21,7 @@ from router.domain.model import (
 )
 from router.domain.telephony import CallQueueReport, ForecastInterval
 from router.rpc.convert import agents, tasks, telephony
-from router.rpc.convert.times import duration, timestamp
+from router.rpc.convert.times import duration, set_duration, set_time, timestamp
 from router.rpc.validate import DAY_MS, Check
 from router.v1 import common_pb2, tasks_pb2, telephony_pb2
 
@@ -249,3 +251,58 @@ def test_a_call_queue_that_another_version_wrote_is_read_as_far_as_it_is_known()
 @given(st.integers(-DAY_MS, DAY_MS))
 def test_a_duration_keeps_its_milliseconds(ms):
     assert duration(ms).ToMilliseconds() == ms
+
+
+@given(st.integers(0, 4_000_000_000_000))
+def test_a_time_written_in_place_is_the_one_that_is_made(ms):
+    message = common_pb2.Task()
+    set_time(message.due_time, ms)
+    assert message == common_pb2.Task(due_time=timestamp(ms))
+    assert message.HasField("due_time") == bool(ms)
+    set_duration(message.preference_wait, ms)
+    assert message.preference_wait == duration(ms)
+    assert message.HasField("preference_wait")
+
+
+def test_every_field_of_a_submit_is_checked_where_it_is_set():
+    task = common_pb2.Task(
+        work_type="a/b",
+        reference="r" * 200,
+        priority=101,
+        due_time=timestamp(-5),
+        required_skills=[common_pb2.SkillRequirement(skill="//", min_level=9)],
+        preferred_agent="alice",
+        preferred_team="/",
+        preference_wait=duration(-1),
+        excluded_agents=["bea"],
+        payload=bytes(70_000),
+        labels={"k": "v" * 300},
+        expected_handling_time=duration(1),
+        outcome="only the router says this",
+    )
+    check = Check(SITE, "task.")
+    tasks.spec_in(task, check)
+    with pytest.raises(InvalidInput) as caught:
+        check.done()
+    assert {field for field, _ in caught.value.violations} == {
+        "task.work_type",
+        "task.reference",
+        "task.priority",
+        "task.due_time",
+        "task.required_skills[0].skill",
+        "task.required_skills[0].min_level",
+        "task.preferred_agent",
+        "task.preferred_team",
+        "task.preference_wait",
+        "task.excluded_agents[0]",
+        "task.payload",
+        "task.labels[k]",
+        "task.expected_handling_time",
+    }
+
+
+def test_a_task_without_a_work_type_is_refused():
+    check = Check(SITE, "task.")
+    tasks.spec_in(common_pb2.Task(reference="r"), check)
+    with pytest.raises(InvalidInput, match="work_type"):
+        check.done()

@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from router.app import build
 from router.config import ConfigError, Settings
 from router.domain import errors as domain_errors
-from router.domain.errors import RouterError, StoreUnavailable, Unauthenticated
+from router.domain.errors import PermissionDenied, RouterError, StoreUnavailable, Unauthenticated
 from router.rpc import errors
 from router.rpc.auth import METHOD_ROLES, Authenticator, KeySet, identity_of_certificate
 from router.rpc.server import SERVICES
@@ -164,6 +164,16 @@ def test_a_token_signed_with_the_secret_is_believed_until_it_expires(tmp_path: P
         auth.identify(f"Bearer {late}", {})
     with pytest.raises(Unauthenticated, match="development"):
         auth.identify("Bearer dev:default:agent:alice", {})
+
+
+def test_a_development_token_is_read_once_and_acts_in_each_method_as_its_role_allows():
+    auth = Authenticator(loopback())
+    identity = auth.identify("Bearer dev:default:agent:alice", {})
+    assert auth.identify("Bearer dev:default:agent:alice", {}) is identity
+    for _ in range(2):
+        assert identity.acting_in("/router.v1.AgentService/Session").actor == "agent:alice"
+        with pytest.raises(PermissionDenied):
+            identity.acting_in("/router.v1.TaskService/SubmitTask")
 
 
 def test_a_public_key_is_never_taken_for_a_secret(tmp_path: Path):

@@ -72,6 +72,34 @@ async def test_a_candidate_is_simulated_beside_the_active_policy(world):
     assert not result.recorded.HasField("recovered_share")
 
 
+async def stored(world: Any, document: str) -> pb.Policy:
+    policy = pb.Policy(name=POLICY, document=document)
+    return await world.boss("UpdatePolicy", pb.UpdatePolicyRequest(policy=policy))
+
+
+async def test_what_was_simulated_from_a_file_is_activated_without_a_warning(world):
+    await remember(world)
+    before = world.app.router.clock.now_ms() // 1000
+    await all_of(answers(world, "SimulatePolicy", pb.SimulatePolicyRequest(name=POLICY, document=CANDIDATE)))
+    await stored(world, CANDIDATE)
+    active = await world.boss("ActivatePolicy", pb.ActivatePolicyRequest(name=POLICY, version=1))
+    assert not active.warnings
+    assert active.trial == pb.POLICY_TRIAL_SIMULATED
+    assert active.try_time.seconds >= before
+
+
+async def test_a_replay_leaves_its_mark_on_the_versions_that_were_recorded(world):
+    await remember(world)
+    for n in (1, 2):
+        await stored(world, f"{CANDIDATE}static_reserve: {n}\n")
+    await all_of(answers(world, "ReplayPolicy", pb.ReplayPolicyRequest(name=POLICY)))
+    listed = await world.boss("ListPolicyVersions", pb.ListPolicyVersionsRequest(name=POLICY))
+    assert [(policy.version, policy.trial) for policy in listed.policies] == [
+        (2, pb.POLICY_TRIAL_UNSPECIFIED),
+        (1, pb.POLICY_TRIAL_REPLAYED),
+    ]
+
+
 async def test_without_a_recording_the_refusal_tells_what_to_do(world):
     for method, request in (
         ("ReplayPolicy", pb.ReplayPolicyRequest(name=POLICY)),
@@ -141,11 +169,19 @@ async def test_a_shadow_is_set_compared_and_ended(world):
             return False
         return found.decisions > 0
 
+    async def tried() -> bool:
+        shadow = await world.boss("GetPolicy", pb.GetPolicyRequest(name=POLICY, version=1))
+        return shadow.trial == pb.POLICY_TRIAL_SHADOWED
+
     await wait_until(compared, "the shadow should be compared", 10)
     found = await world.boss("GetPolicyComparison", none)
     assert (found.active_version, found.shadow_version) == (0, 1)
     assert found.HasField("equal_share")
     assert len(found.latest) == min(20, found.decisions)
+    await wait_until(tried, "a shadow that has decided was tried", 10)
+    assert not (await world.boss("ActivatePolicy", pb.ActivatePolicyRequest(name=POLICY, version=1))).warnings
+    await world.boss("ActivatePolicy", pb.ActivatePolicyRequest(name=POLICY, version=0))
+    await world.boss("SetShadowPolicy", pb.SetShadowPolicyRequest(name=POLICY, version=1))
     ended = await world.boss("SetShadowPolicy", pb.SetShadowPolicyRequest(name=POLICY))
     assert not ended.HasField("shadow_version")
     unknown = pb.SetShadowPolicyRequest(name=POLICY, version=7)

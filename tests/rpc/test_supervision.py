@@ -30,6 +30,23 @@ async def test_a_policy_is_stored_activated_and_rolled_back(world):
     assert [(p.version, p.document) for p in listed.policies] == [(1, "")]
 
 
+async def test_a_version_that_was_never_tried_is_active_with_a_warning(world):
+    policy = supervision_pb2.Policy(name=POLICY, document="target_share: 0.9\n")
+    stored = await world.boss("UpdatePolicy", supervision_pb2.UpdatePolicyRequest(policy=policy))
+    assert not stored.warnings
+    request = supervision_pb2.ActivatePolicyRequest(name=POLICY, version=1)
+    for _ in range(2):
+        active = await world.boss("ActivatePolicy", request)
+        assert active.active_version == 1
+        assert [warning.split(";")[0] for warning in active.warnings] == [
+            "version 1 was never simulated, replayed or shadowed"
+        ]
+    request.version = 0
+    assert not (await world.boss("ActivatePolicy", request)).warnings
+    back = await world.boss("RollbackPolicy", supervision_pb2.RollbackPolicyRequest(name=POLICY))
+    assert (back.active_version, list(back.warnings)) == (1, [])
+
+
 async def test_a_faulty_policy_is_told_field_by_field(world):
     request = supervision_pb2.ValidatePolicyRequest(name=POLICY, document="target_share: 7\ncolour: red\n")
     answer = await world.boss("ValidatePolicy", request)

@@ -138,3 +138,37 @@ async def test_a_feed_tells_its_queues_and_what_it_owes(world):
     await world.app.store.put_command("default", replace(order, id="c2", kind=CommandKind.RELEASE))
     assert not (await told(stream)).command.HasField("deadline")
     stream.cancel()
+
+
+async def test_many_messages_at_once_are_each_acknowledged_in_their_order(world):
+    await world.furnish("alice", "bob")
+    stream = world.report()
+    await stream.write(R(epoch="1", sequence=1, snapshot=R.Snapshot(agents=[at_work(), at_work("bob")])))
+    await told(stream)
+    states = ["ON_CALL", "AFTER_CALL", "AVAILABLE"] * 40
+    for number, state in enumerate(states, 2):
+        agents = [at_work("alice", state), at_work("carl" if number == 50 else "bob", state)]
+        await stream.write(R(sequence=number, changes=R.Changes(agents=agents)))
+    await stream.write(R(sequence=3, changes=R.Changes(agents=[at_work("alice", "OFFLINE")])))
+    await stream.write(R(sequence=122, heartbeat=R.Heartbeat()))
+    acks = [(await told(stream)).ack for _ in range(122)]
+    outcomes = [telephony_pb2.ReportOutcome.Name(ack.outcome).removeprefix("REPORT_OUTCOME_") for ack in acks]
+    assert outcomes == ["APPLIED"] * 120 + ["DUPLICATE", "APPLIED"]
+    assert [ack.sequence for ack in acks] == [*range(2, 122), 3, 122]
+    assert [ack.sequence for ack in acks if ack.unknown_agents] == [50]
+    request = agents_pb2.GetAgentRequest(name="sites/default/agents/alice")
+    agent = await world.agents("GetAgent", request, role="supervisor", id="bob")
+    assert agent.state == common_pb2.AGENT_STATE_AVAILABLE
+    stream.cancel()
+
+
+async def test_of_messages_at_once_an_invalid_one_is_told_and_the_others_apply(world):
+    await world.furnish()
+    stream = world.report()
+    await stream.write(R(epoch="1", sequence=1, snapshot=R.Snapshot(agents=[at_work()])))
+    for number, agent in ((2, "alice"), (3, "no such {name}"), (4, "alice")):
+        await stream.write(R(sequence=number, changes=R.Changes(agents=[at_work(agent, "ON_CALL")])))
+    outcomes = [(await told(stream)).ack.outcome for _ in range(4)]
+    applied, invalid = telephony_pb2.REPORT_OUTCOME_APPLIED, telephony_pb2.REPORT_OUTCOME_INVALID
+    assert outcomes == [applied, applied, invalid, applied]
+    stream.cancel()

@@ -126,7 +126,7 @@ FAULTS: list[tuple[int, str, Callable[[Dump], None]]] = [
     (5, "an offer to an agent on a call", put("agents", "ann", "st", "ON_CALL")),
     (6, "tasks without a gate", drop("gates", GROUP)),
     (7, "a missing head", put("heads", [])),
-    (7, "a queue that shows no head", put("headof", {})),
+    (7, "the head of a queue that is empty", gain("heads", "*|front|4505299627370496|q9")),
     (7, "a place in line that is not the origin's", put("tasks", "t5", "o", 1)),
     (8, "an idle agent who is not idle", gain("idle", "-|4505299627370496|eve")),
     (8, "an idle agent who is overlooked", put("agents", "bob", "rd", 0)),
@@ -146,7 +146,8 @@ FAULTS: list[tuple[int, str, Callable[[Dump], None]]] = [
     (13, "a task without a spec", drop("specs", "t5")),
     (13, "a checkpoint without a task", put("checkpoints", "ghost", [1, 2, ""])),
     (13, "a reference to nothing", put("refs", "crm|x", "ghost")),
-    (13, "a request that never ends", put("requests_at", [])),
+    (13, "a request of nobody's", put("requests", "crm|x", "t4")),
+    (13, "a reference to another task", put("refs", "crm|r0", "t4")),
     (13, "a command for nobody", put("commands", {"ghost": {"id": "c1"}})),
     (13, "a queue that nobody counts", put("queues", "ghost", {"iv": 1})),
 ]

@@ -96,7 +96,7 @@ async def test_it_is_set_to_lose_and_evict_nothing(tmp_path: Path, appendfsync: 
         "appendfsync": appendfsync,
         "save": "",
         "maxmemory-policy": "noeviction",
-        "hash-max-listpack-value": "512",
+        "hash-max-listpack-entries": "32",
     }
     async with EmbeddedStore(tmp_path, appendfsync=appendfsync) as store:
         assert await read(store, lambda client: client.config_get(*wanted)) == wanted

@@ -250,8 +250,8 @@ FAULTS = [
     Fault(
         "events swell with the figures of decisions",
         "lib",
-        "unpack(entry, 1, 8)",
-        "unpack(entry)",
+        "EVENT .. cmsgpack.pack(id, t.wt, t.sub or '') .. steps",
+        "'\\157' .. cmsgpack.pack(id, t.wt, t.sub or '') .. steps .. cmsgpack.pack(A.why or '', 0)",
         test_recall.test_events_do_not_carry_the_figures,
     ),
     Fault(
@@ -302,8 +302,8 @@ FAULTS = [
     Fault(
         "heads are not kept",
         "lib",
-        "for qid in pairs(U.heads) do refresh_head(qid) end",
-        "",
+        "redis.call('ZADD', K.heads, 0, new)\nend",
+        "end",
         test_submit.test_a_task_waits_in_the_first_queue_of_its_plan,
         AUDIT,
     ),
@@ -318,7 +318,7 @@ FAULTS = [
     Fault(
         "counters are only added to",
         "lib",
-        "count_task(was, -1)",
+        "count_priority(was, -1)",
         "",
         test_claim.test_a_pull_leases_at_once,
         AUDIT,
@@ -356,8 +356,8 @@ FAULTS = [
     Fault(
         "request ids are not kept",
         "submit",
-        "redis.call('HSET', K.requests, request,",
-        "rawequal(K.requests,",
+        "redis.call('HSET', K.requests, request, id)",
+        "",
         test_submit.test_a_repeated_request_answers_with_the_first_task,
     ),
     Fault(

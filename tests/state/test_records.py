@@ -71,9 +71,17 @@ def test_bytes_pass_through_the_texts_of_a_script(data: bytes) -> None:
     assert records.as_bytes(records.unpack(records.pack(data))) == data
 
 
-def test_entries_written_one_after_the_other_come_back_in_order() -> None:
-    entries = [[1, "", "QUEUED"], [2, "QUEUED", "OFFERED"]]
-    assert records.unpack_all(b"".join(records.pack(entry) for entry in entries)) == entries
+def test_a_record_and_the_arrows_behind_it_come_back_in_order() -> None:
+    record, arrows = {"s": "OFFERED", "c": 1}, [[1, "", "QUEUED"], [2, "QUEUED", "OFFERED"]]
+    blob = records.pack(record) + b"".join(records.pack(arrow) for arrow in arrows)
+    assert records.unpack_task(blob) == (record, arrows)
+    assert records.unpack_first(blob) == record
+
+
+def test_a_record_without_arrows_tells_the_one_of_its_submit() -> None:
+    blob = records.pack({"s": "SCHEDULED", "c": 7, "sub": "crm"})
+    arrow = [7, "", "SCHEDULED", "submit", "submitter:crm", "", "", 0]
+    assert records.unpack_task(blob)[1] == [arrow]
 
 
 @given(QUEUES)
@@ -219,3 +227,21 @@ def test_a_command_hint_carries_the_command() -> None:
         "cmd": records.command_record(command),
     }
     assert records.hint_from(message).command == command
+
+
+def test_what_there_is_follows_from_the_steps() -> None:
+    steps = {
+        "claims||QUEUED|submit": 5,
+        "claims|QUEUED|ACTIVE|pull": 3,
+        "claims|ACTIVE|ACTIVE|extend": 2,
+        "claims|ACTIVE|COMPLETED|complete": 1,
+        "claims|ACTIVE|DEAD_LETTER|lease_timeout": 1,
+        "claims|COMPLETED||purge": 1,
+        "p|50": 2,
+    }
+    counts, totals = records.tally(steps)
+    assert counts == {"claims|QUEUED": 2, "claims|ACTIVE": 1, "claims|DEAD_LETTER": 1, "p|50": 2}
+    assert totals == {
+        **{"submitted": 5, "pulled": 3, "extended": 2, "completed": 1, "lease_timeout": 1},
+        "dead": 1,
+    }

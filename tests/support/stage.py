@@ -27,7 +27,7 @@ from tests.support.builders import GROUP, HOUR, SOURCE, T0, new_task
 
 E = TypeVar("E", bound=RouterError)
 
-SCORED = frozenset({"due", "ended", "requests_at", "workers"})
+SCORED = frozenset({"due", "ended", "workers"})
 """Sorted sets whose scores matter: [member, score] pairs in a dump."""
 
 

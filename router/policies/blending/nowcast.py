@@ -102,7 +102,7 @@ def stretches(snapshot: Snapshot, length_s: float) -> list[Stretch]:
     edges = [begin, *reversed(range(end, begin, -max(1, round(length_s * 1000.0))))]
     calls, covered_ms, staffed = ([0.0] * (len(edges) - 1) for _ in range(3))
     at = 0
-    for interval in snapshot.forecast:
+    for interval in _meeting(snapshot.forecast, begin, end):
         staff = snapshot.logged_in if interval.staff is None else interval.staff
         while at < len(calls) - 1 and edges[at + 1] <= interval.start_ms:
             at += 1
@@ -122,7 +122,7 @@ def stretches(snapshot: Snapshot, length_s: float) -> list[Stretch]:
 
 def calls_between(forecast: Sequence[ForecastInterval], begin_ms: int, end_ms: int) -> float:
     """Forecast calls in [begin_ms, end_ms)."""
-    return sum(interval.calls_between(begin_ms, end_ms) for interval in forecast)
+    return sum([i.calls_between(begin_ms, end_ms) for i in _meeting(forecast, begin_ms, end_ms)], 0.0)
 
 
 def forecast_rate(forecast: Sequence[ForecastInterval], at_ms: int) -> float:
@@ -136,5 +136,11 @@ def _came_since(before: int, now: int) -> int:
 
 
 def _covered_share(forecast: Sequence[ForecastInterval], begin_ms: int, end_ms: int) -> float:
-    inside = sum(max(0, min(end_ms, i.end_ms) - max(begin_ms, i.start_ms)) for i in forecast)
+    meeting = _meeting(forecast, begin_ms, end_ms)
+    inside = sum([max(0, min(end_ms, i.end_ms) - max(begin_ms, i.start_ms)) for i in meeting])
     return min(1.0, inside / (end_ms - begin_ms))
+
+
+def _meeting(forecast: Sequence[ForecastInterval], begin_ms: int, end_ms: int) -> list[ForecastInterval]:
+    """The intervals that have a part of [begin_ms, end_ms): most questions are about a minute of the day."""
+    return [interval for interval in forecast if interval.start_ms < end_ms and interval.end_ms > begin_ms]

@@ -10,6 +10,7 @@ from router.dispatch.figures import BlendingGroupFigures, SiteFigures, WorkTypeF
 from router.dispatch.group_view import CallQueueView
 from router.dispatch.leader_figures import LeaderFigures
 from router.dispatch.policy_book import PolicyRecord, PolicyVersion
+from router.dispatch.policy_trials import Trials, Way
 from router.dispatch.supervision import BY_HAND, Recalled
 from router.domain.model import AgentState, Gate, GateMode, TaskState
 from router.domain.ports import QueueFigures
@@ -43,17 +44,24 @@ COUNTERS: Mapping[str, tuple[str, ...]] = {
 }
 """Field of Counters -> the store's totals that add up to it."""
 
+TRIALS: Mapping[Way, pb.PolicyTrial.ValueType] = {
+    way: pb.PolicyTrial.Value(f"POLICY_TRIAL_{way.value}") for way in Way
+}
+
 VERDICTS = {word.removeprefix("VERDICT_"): number for word, number in pb.Verdict.items()}
 _DEFAULT_AUTHOR = "router"
 
 
 # -- policies ----------------------------------------------------------------------------------------------
-def policy_out(site: str, record: PolicyRecord, version: int, whole: bool = True) -> pb.Policy:
+def policy_out(
+    site: str, record: PolicyRecord, version: int, trials: Trials, whole: bool = True
+) -> pb.Policy:
     """One version of a policy; version 0 is the built-in default. Raises NotFound."""
     text = record.text_of(version)
     stored = next((v for v in record.versions if v.version == version), None)
     stored = stored or PolicyVersion(version, text, _DEFAULT_AUTHOR, 0)
     activated = max((at for v, at in record.activations if v == version), default=0)
+    trial = trials.of(text)
     return pb.Policy(
         name=names.name(site, names.POLICY, record.group),
         version=version,
@@ -67,7 +75,19 @@ def policy_out(site: str, record: PolicyRecord, version: int, whole: bool = True
         activate_time=timestamp(activated),
         etag=str(record.etag) if record.etag else "",
         shadow_version=record.shadow,
+        try_time=timestamp(trial.at_ms) if trial else None,
+        trial=TRIALS[trial.way] if trial else pb.POLICY_TRIAL_UNSPECIFIED,
     )
+
+
+def activation_warnings(policy: pb.Policy) -> list[str]:
+    """What to think over about a version that now decides; the built-in default needs no trial."""
+    if policy.version == 0 or policy.HasField("try_time"):
+        return []
+    return [
+        f"version {policy.version} was never simulated, replayed or shadowed; it decides all the same, RollbackPolicy"
+        " takes that back"
+    ]
 
 
 def metadata_out(document: PolicyDocument) -> pb.PolicyMetadata:

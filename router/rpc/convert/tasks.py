@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from router.domain.model import (
@@ -19,7 +19,7 @@ from router.domain.model import (
 from router.domain.ports import Event, Submitted
 from router.rpc import names
 from router.rpc.convert.reasons import told
-from router.rpc.convert.times import duration, timestamp
+from router.rpc.convert.times import duration, set_duration, set_time, timestamp
 from router.rpc.validate import (
     DAY_MS,
     HOUR_MS,
@@ -51,45 +51,69 @@ _DURATION_LIMIT_MS = 366 * DAY_MS
 # -- out ---------------------------------------------------------------------------------------------------
 def task_out(site: str, task: Task, view: int = BASIC, history: Sequence[TaskTransition] = ()) -> pb.Task:
     """A task as clients see it, as much of it as the view says."""
+    message = pb.Task()
+    fill_task(message, site, task, view)
+    message.history.extend(transition_out(site, step) for step in history)
+    return message
+
+
+def fill_task(message: pb.Task, site: str, task: Task, view: int = BASIC) -> None:
+    """Write a task into a fresh message, field by field: the constructor costs twice as much."""
     spec = task.spec
-    whole = view != SUMMARY
-    return pb.Task(
-        name=names.name(site, names.TASK, task.id),
-        reference=spec.reference,
-        work_type=names.name(site, names.WORK_TYPE, spec.work_type),
-        priority=task.priority,
-        due_time=timestamp(spec.due_ms),
-        create_time=timestamp(task.create_ms),
-        schedule_time=timestamp(spec.schedule_ms),
-        expire_time=timestamp(spec.expire_ms),
-        required_skills=requirements_out(spec.required_skills or {}),
-        preferred_agent=names.name(site, names.AGENT, spec.preferred_agent),
-        preferred_team=spec.preferred_team,
-        preference_wait=duration(spec.preference_wait_ms),
-        excluded_agents=[names.name(site, names.AGENT, agent) for agent in spec.excluded_agents],
-        payload=spec.payload if whole else b"",
-        payload_type=spec.payload_type,
-        customer_reference=spec.customer_reference,
-        labels=spec.labels,
-        interruptible=task.interruptible,
-        expected_handling_time=duration(task.expected_handling_ms),
-        state=STATES[task.state],
-        agent=names.name(site, names.AGENT, task.agent),
-        fence=task.fence,
-        attempts=task.attempts,
-        recalls=task.recalls,
-        declines=task.declines,
-        checkpoint=checkpoint_out(task.checkpoint, whole),
-        result=task.result if whole else b"",
-        outcome=task.outcome,
-        end_time=timestamp(task.end_ms),
-        end_reason=task.end_reason,
-        etag=str(task.revision),
-        history=[transition_out(site, step) for step in history],
-        deadline=timestamp(task.deadline_ms) if task.state in WITH_DEADLINE else None,
-        state_time=timestamp(state_ms(task)),
-        submitter=task.submitter,
-    )
+    message.name = names.name(site, names.TASK, task.id)
+    message.priority = task.priority
+    message.interruptible = task.interruptible
+    message.state = STATES[task.state]
+    message.agent = names.name(site, names.AGENT, task.agent)
+    message.fence = task.fence
+    message.attempts = task.attempts
+    message.recalls = task.recalls
+    message.declines = task.declines
+    message.outcome = task.outcome
+    message.end_reason = task.end_reason
+    message.etag = str(task.revision)
+    message.submitter = task.submitter
+    set_duration(message.expected_handling_time, task.expected_handling_ms)
+    _fill_spec(message, site, spec)
+    _fill_times(message, task)
+    if view != SUMMARY:
+        message.payload = spec.payload
+        message.result = task.result
+    if task.checkpoint:
+        message.checkpoint.CopyFrom(checkpoint_out(task.checkpoint, view != SUMMARY))
+
+
+def _fill_spec(message: pb.Task, site: str, spec: TaskSpec) -> None:
+    message.reference = spec.reference
+    message.work_type = names.name(site, names.WORK_TYPE, spec.work_type)
+    message.preferred_agent = names.name(site, names.AGENT, spec.preferred_agent)
+    message.preferred_team = spec.preferred_team
+    message.payload_type = spec.payload_type
+    message.customer_reference = spec.customer_reference
+    set_duration(message.preference_wait, spec.preference_wait_ms)
+    if spec.required_skills:
+        for skill, level in sorted(spec.required_skills.items()):
+            message.required_skills.add(skill=skill, min_level=level)
+    if spec.excluded_agents:
+        message.excluded_agents.extend(names.name(site, names.AGENT, a) for a in spec.excluded_agents)
+    if spec.labels:
+        message.labels.update(spec.labels)
+
+
+def _fill_times(message: pb.Task, task: Task) -> None:
+    spec = task.spec
+    set_time(message.create_time, task.create_ms)
+    if spec.due_ms:
+        set_time(message.due_time, spec.due_ms)
+    if spec.schedule_ms:
+        set_time(message.schedule_time, spec.schedule_ms)
+    if spec.expire_ms:
+        set_time(message.expire_time, spec.expire_ms)
+    if task.end_ms:
+        set_time(message.end_time, task.end_ms)
+    if task.deadline_ms and task.state in WITH_DEADLINE:
+        set_time(message.deadline, task.deadline_ms)
+    set_time(message.state_time, state_ms(task))
 
 
 def state_ms(task: Task) -> int:
@@ -101,10 +125,8 @@ def state_ms(task: Task) -> int:
     return task.accept_ms if task.state is TaskState.ACTIVE else task.change_ms
 
 
-def checkpoint_out(checkpoint: Checkpoint | None, whole: bool = True) -> pb.Checkpoint | None:
+def checkpoint_out(checkpoint: Checkpoint, whole: bool = True) -> pb.Checkpoint:
     """Progress, with or without its bytes."""
-    if checkpoint is None:
-        return None
     data = checkpoint.data if whole else b""
     return pb.Checkpoint(data=data, save_time=timestamp(checkpoint.at_ms), sequence=checkpoint.sequence)
 
@@ -133,27 +155,38 @@ def transition_out(site: str, step: TaskTransition) -> pb.TaskTransition:
 
 def offer_out(site: str, task: Task) -> pb.Offer:
     """The open offer of a task."""
-    return pb.Offer(
-        task=task_out(site, task),
-        fence=task.fence,
-        deadline=timestamp(task.deadline_ms),
-        why=task.why,
-        offer_time=timestamp(task.offer_ms),
-        agent=names.name(site, names.AGENT, task.agent),
-    )
+    message = pb.Offer()
+    fill_offer(message, site, task)
+    return message
+
+
+def fill_offer(message: pb.Offer, site: str, task: Task) -> None:
+    """Write the open offer of a task into a fresh message."""
+    fill_task(message.task, site, task)
+    message.fence = task.fence
+    message.why = task.why
+    message.agent = names.name(site, names.AGENT, task.agent)
+    set_time(message.deadline, task.deadline_ms)
+    set_time(message.offer_time, task.offer_ms)
 
 
 def lease_out(site: str, task: Task, view: int = BASIC) -> pb.Lease:
     """The lease of a task that is ACTIVE or RECALLING."""
-    return pb.Lease(
-        task=task_out(site, task, view),
-        fence=task.fence,
-        deadline=timestamp(task.deadline_ms),
-        checkpoint=checkpoint_out(task.checkpoint, view != SUMMARY),
-        resumed=bool(task.checkpoint or task.recalls or task.attempts),
-        start_time=timestamp(task.accept_ms),
-        agent=names.name(site, names.AGENT, task.agent),
-    )
+    message = pb.Lease()
+    fill_lease(message, site, task, view)
+    return message
+
+
+def fill_lease(message: pb.Lease, site: str, task: Task, view: int = BASIC) -> None:
+    """Write the lease of a task into a fresh message."""
+    fill_task(message.task, site, task, view)
+    message.fence = task.fence
+    message.resumed = bool(task.checkpoint or task.recalls or task.attempts)
+    message.agent = names.name(site, names.AGENT, task.agent)
+    set_time(message.deadline, task.deadline_ms)
+    set_time(message.start_time, task.accept_ms)
+    if task.checkpoint:
+        message.checkpoint.CopyFrom(checkpoint_out(task.checkpoint, view != SUMMARY))
 
 
 def recall_out(site: str, task: Task, reason: str = "", step: TaskTransition | None = None) -> pb.Recall:
@@ -201,28 +234,60 @@ def event_out(site: str, event: Event) -> tasks_pb2.WatchTasksResponse:
 # -- in ----------------------------------------------------------------------------------------------------
 def spec_in(task: pb.Task, check: Check) -> TaskSpec:
     """What a submitter says of a new task. Output-only fields are ignored, as AIP-203 asks."""
-    return TaskSpec(
-        work_type=check.name_or_id("work_type", task.work_type, names.WORK_TYPE),
-        reference=check.text("reference", task.reference),
-        priority=_priority(task, check),
-        due_ms=_time(task, "due_time", check),
-        schedule_ms=_time(task, "schedule_time", check),
-        expire_ms=_time(task, "expire_time", check),
-        required_skills=requirements_in(task, check) or None,
-        preferred_agent=check.optional_name("preferred_agent", task.preferred_agent, names.AGENT),
-        preferred_team=check.optional_id("preferred_team", task.preferred_team),
-        preference_wait_ms=_span(task, "preference_wait", check, 60_000, 0, _DURATION_LIMIT_MS),
-        excluded_agents=tuple(
-            check.name(f"excluded_agents[{i}]", name, names.AGENT)
-            for i, name in enumerate(check.at_most("excluded_agents", task.excluded_agents, MAX_EXCLUDED))
-        ),
-        payload=check.data("payload", task.payload, MAX_PAYLOAD),
-        payload_type=check.text("payload_type", task.payload_type),
-        customer_reference=check.text("customer_reference", task.customer_reference),
-        labels=check.labels("labels", task.labels),
-        interruptible=task.interruptible if task.HasField("interruptible") else None,
-        expected_handling_ms=_handling(task, check),
+    given: dict[str, Any] = {"work_type": ""}
+    for field, value in task.ListFields():
+        reader = _SPEC_READERS.get(field.number)
+        if reader:
+            path, name, read = reader
+            given[name] = read(check, path, value)
+    if not task.work_type:
+        check.name_or_id("work_type", "", names.WORK_TYPE)
+    return TaskSpec(**given)
+
+
+def _excluded(check: Check, field: str, agents: Sequence[str]) -> tuple[str, ...]:
+    return tuple(
+        check.name(f"{field}[{i}]", name, names.AGENT)
+        for i, name in enumerate(check.at_most(field, agents, MAX_EXCLUDED))
     )
+
+
+def _levels(check: Check, field: str, skills: Iterable[pb.SkillRequirement]) -> dict[str, int]:
+    return check.levels(field, [(r.skill, "min_level", r.min_level or 1) for r in skills], MAX_SKILLS)
+
+
+_Reader = Callable[[Check, str, Any], Any]
+_SPEC_FIELDS: Mapping[str, tuple[str, _Reader]] = {
+    "work_type": ("work_type", lambda check, field, text: check.name_or_id(field, text, names.WORK_TYPE)),
+    "reference": ("reference", Check.text),
+    "priority": ("priority", lambda check, field, value: check.number(field, value, 0, 100)),
+    "due_time": ("due_ms", Check.time),
+    "schedule_time": ("schedule_ms", Check.time),
+    "expire_time": ("expire_ms", Check.time),
+    "required_skills": ("required_skills", _levels),
+    "preferred_agent": ("preferred_agent", lambda check, field, text: check.name(field, text, names.AGENT)),
+    "preferred_team": ("preferred_team", Check.id),
+    "preference_wait": (
+        "preference_wait_ms",
+        lambda check, field, span: check.duration(field, span, 0, _DURATION_LIMIT_MS),
+    ),
+    "excluded_agents": ("excluded_agents", _excluded),
+    "payload": ("payload", lambda check, field, data: check.data(field, data, MAX_PAYLOAD)),
+    "payload_type": ("payload_type", Check.text),
+    "customer_reference": ("customer_reference", Check.text),
+    "labels": ("labels", Check.labels),
+    "interruptible": ("interruptible", lambda check, field, value: value),
+    "expected_handling_time": (
+        "expected_handling_ms",
+        lambda check, field, span: check.duration(field, span, 1000, DAY_MS),
+    ),
+}
+"""Fields of a task that a submitter may set: their names in TaskSpec, and what reads them when they are set."""
+
+_SPEC_READERS = {
+    pb.Task.DESCRIPTOR.fields_by_name[path].number: (path, name, read)
+    for path, (name, read) in _SPEC_FIELDS.items()
+}
 
 
 def _time(message: Any, field: str, check: Check) -> int | None:
@@ -231,12 +296,6 @@ def _time(message: Any, field: str, check: Check) -> int | None:
 
 def _priority(task: pb.Task, check: Check) -> int:
     return check.number("priority", task.priority, 0, 100) if task.HasField("priority") else 50
-
-
-def _handling(task: pb.Task, check: Check) -> int | None:
-    if not task.HasField("expected_handling_time"):
-        return None
-    return check.duration("expected_handling_time", task.expected_handling_time, 1000, DAY_MS)
 
 
 def _span(message: Any, field: str, check: Check, unset_ms: int, low_ms: int, high_ms: int) -> int:
@@ -248,8 +307,7 @@ def _span(message: Any, field: str, check: Check, unset_ms: int, low_ms: int, hi
 
 def requirements_in(message: pb.Task | tasks_pb2.WorkType, check: Check) -> dict[str, int]:
     """Required skills; a level of 0 stands for 1."""
-    skills = [(r.skill, "min_level", r.min_level or 1) for r in message.required_skills]
-    return check.levels("required_skills", skills, MAX_SKILLS)
+    return _levels(check, "required_skills", message.required_skills)
 
 
 def update_in(task: pb.Task, paths: Sequence[str], check: Check) -> dict[str, object]:

@@ -111,9 +111,12 @@ def claim(
         reason = None if found else walk.reason
         cursor = walk.cursor if reason is NoTask.MORE else ""
     if reason is not None:
-        return Claim(None, reason, "" if task else cursor)
+        told = tx.site.queued if reason in (NoTask.NO_TASK, NoTask.RESERVE_HELD) and not task else None
+        return Claim(None, reason, "" if task else cursor, queued=told)
+    tx.offering = mode is ClaimMode.OFFER
+    anchor = tx.site.queue_info(tx.site.tasks[found]["q"]).anchor
     hand_over(tx, found, agent, mode, actor, why)
-    return Claim(tx.task(found))
+    return Claim(tx.task(found), anchor=anchor, queued=tx.site.queued)
 
 
 def _leased_before(site: Site, agent: str, why: str) -> str:

@@ -55,6 +55,6 @@ def _save(tx: Transition, group: str, old: Record | None, new: Record) -> Gate:
     was = old or {}
     changed = any(was.get(name) != new.get(name) for name in _TOLD)
     if old is None or changed or tx.now >= old.get("vu", 0):
-        tx.tell_site("gate", gr=group)
+        tx.tell_site("gate", group=group)
     tx.commit()
     return tx.site.gate_value(group)

@@ -220,7 +220,6 @@ def complete(tx: Transition, task: str, agent: str, fence: int, result: bytes, o
         return tx.change(task)
     tx.touch(task)
     end_holding(tx, task)
-    record["cf"] = fence
     kept = records.without_zeros({"r": result, "oc": outcome})
     if kept:
         tx.site.results[task] = kept

@@ -159,6 +159,8 @@ def events(site: Site, after: str, limit: int) -> list[Event]:
     if after == "$":
         return []
     last = int(after.partition("-")[0]) if after else 0
+    if last >= site.event_count:
+        return []
     first_kept = site.event_count - len(site.events) + 1
     skip = max(0, last + 1 - first_kept)
     chosen = [site.events[index] for index in range(skip, min(len(site.events), skip + limit))]

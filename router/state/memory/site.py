@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sortedcontainers import SortedDict, SortedList
 
 from router.domain.errors import NotFound
-from router.domain.model import Agent, Gate, Task, TaskSpec
+from router.domain.model import Agent, Gate, GroupFigures, Task, TaskSpec
 from router.domain.routing import FRONT, FRONT_URGENCY, Curve, agent_anchors, decode_levels, order_key
 from router.state import records
 from router.state.records import Record
@@ -49,14 +49,15 @@ class AgentTraits:
     anchors: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AgentPlaces:
+class AgentPlaces(NamedTuple):
     """Where an agent stands in the indexes and counters, so that the next save knows what to take out."""
 
     group: str = ""
     counted: tuple[str, ...] = ()
     idle: tuple[int, str] | None = None
     busy: bool = False
+    traits: tuple[str | int, ...] = ()
+    """What the idle index's readers know of the agent beside its place: skills, teams, when it leaves."""
 
 
 class Site:
@@ -68,6 +69,8 @@ class Site:
         self.specs: dict[str, TaskSpec] = {}
         self.checkpoints: dict[str, tuple[int, int, bytes]] = {}
         self.results: dict[str, Record] = {}
+        self.task_values: dict[str, Task] = {}
+        """Tasks as values, made when first asked for after a change: its hint, its answer and looks share one."""
         self.history: dict[str, deque[list[Any]]] = {}
         self.events: deque[tuple[int, list[Any]]] = deque(maxlen=records.EVENTS_KEPT)
         self.event_count = 0
@@ -78,6 +81,8 @@ class Site:
 
         self.queues: dict[str, Record] = {}
         self.qrefs: dict[str, int] = {}
+        self.queued = 0
+        """Tasks in all lines."""
         self.lines: dict[str, SortedList] = {}
         """Queue id -> its tasks as (origin, task id)."""
         self.headof: dict[str, tuple[str, str, int]] = {}
@@ -87,9 +92,10 @@ class Site:
         self._queue_infos: dict[str, QueueInfo] = {}
 
         self.due: SortedList = SortedList()
+        self.next_due_ms: int | None = None
+        """The earliest deadline: a simulator asks after each event."""
         self.ended: SortedList = SortedList()
-        self.requests: dict[str, Record] = {}
-        self.requests_at: SortedList = SortedList()
+        self.requests: dict[str, str] = {}
         self.refs: dict[str, str] = {}
 
         self.agents: SortedDict = SortedDict()
@@ -103,6 +109,8 @@ class Site:
         self.busy: dict[str, SortedList] = {}
         """Group -> agents who hold something."""
         self.groups: dict[str, Record] = {}
+        self.figure_values: dict[str, GroupFigures] = {}
+        """Groups' counters as values, made when first asked for after a change."""
         self.gates: dict[str, Record] = {}
         self.gate_values: dict[str, tuple[Record, Gate]] = {}
         """Gates as values, each with the record that it was made of: a new gate is a new record."""
@@ -135,9 +143,12 @@ class Site:
 
     def task_value(self, task: str) -> Task:
         """The task with everything that belongs to it."""
-        return records.task_from(
-            task, self.tasks[task], self.specs[task], self.checkpoints.get(task), self.results.get(task)
-        )
+        value = self.task_values.get(task)
+        if value is None:
+            value = self.task_values[task] = records.task_from(
+                task, self.tasks[task], self.specs[task], self.checkpoints.get(task), self.results.get(task)
+            )
+        return value
 
     def agent_value(self, agent: str) -> Agent:
         """The agent with its profile; NotFound if there is none."""
@@ -147,6 +158,13 @@ class Site:
             value = self.agent_values[agent] = records.agent_from(
                 agent, record, self.profiles.get(agent, b"")
             )
+        return value
+
+    def group_value(self, group: str) -> GroupFigures:
+        """The counters of a group that has agents."""
+        value = self.figure_values.get(group)
+        if value is None:
+            value = self.figure_values[group] = records.figures_from(group, self.groups[group])
         return value
 
     def gate_value(self, group: str) -> Gate:
@@ -203,12 +221,14 @@ class Site:
         if line is None:
             line = self.lines[qid] = SortedList()
         line.add((origin, task))
+        self.queued += 1
         self.refresh_head(qid)
 
     def leave_line(self, qid: str, origin: int, task: str) -> None:
         """Take a task out of its queue."""
         line = self.lines[qid]
         line.remove((origin, task))
+        self.queued -= 1
         if not line:
             del self.lines[qid]
         self.refresh_head(qid)
@@ -238,6 +258,7 @@ class Site:
             self.due.remove((before, task))
         if at_ms:
             self.due.add((at_ms, task))
+        self.next_due_ms = self.due[0][0] if self.due else None
         record["dl"] = at_ms
 
     def count(self, name: str, by: int) -> None:
@@ -267,10 +288,6 @@ class Site:
             "history": {task: [list(entry) for entry in kept] for task, kept in self.history.items()},
             "queues": _copies(self.queues),
             "qrefs": dict(self.qrefs),
-            "headof": {
-                qid: f"{anchor}|{family}|{order_key(origin)}|{qid}"
-                for qid, (anchor, family, origin) in self.headof.items()
-            },
             "agents": _copies(self.agents),
             "profiles": {agent: _as_text(blob) for agent, blob in self.profiles.items()},
             "groups": _copies(self.groups),
@@ -280,7 +297,7 @@ class Site:
             "callqueues": _copies(self.callqueues),
             "leads": _copies(self.leads),
             "docs": _copies(self.docs),
-            "requests": _copies(self.requests),
+            "requests": dict(self.requests),
             "refs": dict(self.refs),
             "paused": dict(self.paused),
             "counts": dict(self.counts),
@@ -307,7 +324,6 @@ class Site:
             ),
             "due": _scored(self.due),
             "ended": _scored(self.ended),
-            "requests_at": _scored(self.requests_at),
             "workers": [[worker, at] for worker, at in sorted(self.workers.items())],
             "events": [list(entry) for _, entry in self.events],
             "recording": [[f"{time}-{number}", _as_text(chunk)] for time, number, chunk in self.recording],

@@ -270,6 +270,7 @@ class MemoryStore:
         *,
         snapshot: bool,
         last: bool = True,
+        first: int = 0,
         call_queues: Mapping[str, str] | None = None,
         recall_notice_ms: int = 10_000,
         now_ms: int | None = None,
@@ -282,6 +283,7 @@ class MemoryStore:
             agents,
             snapshot=snapshot,
             last=last,
+            first=first or sequence,
             call_queues=call_queues or {},
             notice_ms=recall_notice_ms,
         )
@@ -330,7 +332,8 @@ class MemoryStore:
         return self._look(site).gate_value(group)
 
     async def groups(self, site: str) -> list[GroupFigures]:
-        return [records.figures_from(*item) for item in sorted(self._look(site).groups.items())]
+        there = self._look(site)
+        return [there.group_value(group) for group in sorted(there.groups)]
 
     # -- queues and looks ----------------------------------------------------------------------------------
     async def pause(
@@ -354,6 +357,10 @@ class MemoryStore:
         there = self._look(site)
         there.record_of(task)
         return there.task_value(task)
+
+    async def tasks_named(self, site: str, ids: Sequence[str]) -> list[Task]:
+        there = self._look(site)
+        return [there.task_value(id) for id in ids if id in there.tasks]
 
     async def task_by_reference(self, site: str, submitter: str, reference: str) -> Task:
         there = self._look(site)
@@ -438,8 +445,7 @@ class MemoryStore:
 
     def next_due_ms(self, site: str) -> int | None:
         """When the next task's time comes, for a simulator, which need not look again and again."""
-        due = self._look(site).due
-        return due[0][0] if due else None
+        return self._look(site).next_due_ms
 
     def dump(self, site: str) -> dict[str, Any]:
         """Everything that the site holds, in the words of the Redis store's keys (for tests and the audit)."""

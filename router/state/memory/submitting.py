@@ -67,32 +67,24 @@ def _submit_one(tx: Transition, new: NewTask, max_tasks: int) -> tuple[str, bool
 def _earlier(tx: Transition, new: NewTask) -> str:
     """The task that this request id or reference made before; AlreadyExists if it was another one."""
     site = tx.site
-    request = site.requests.get(f"{new.submitter}|{new.request_id}") if new.request_id else None
-    if request is not None and request["id"] in site.tasks:
-        if request.get("fp", "") != new.fingerprint:
-            raise AlreadyExists(
-                f"request id {new.request_id} was used for another request", "REQUEST_ID_REUSED"
-            )
-        return str(request["id"])
-    known = site.refs.get(f"{new.submitter}|{new.spec.reference}") if new.spec.reference else None
-    if known is not None and known in site.tasks:
-        if site.tasks[known].get("fp", "") != new.fingerprint:
-            raise AlreadyExists(f"reference {new.spec.reference} names another task", "REFERENCE_TAKEN")
-        return known
+    named = (
+        (site.requests, new.request_id, "REQUEST_ID_REUSED", "request id {} was used for another request"),
+        (site.refs, new.spec.reference, "REFERENCE_TAKEN", "reference {} names another task"),
+    )
+    for known, name, reason, message in named:
+        task = known.get(f"{new.submitter}|{name}") if name else None
+        if task is None:
+            continue
+        if site.tasks[task].get("fp", "") != new.fingerprint:
+            raise AlreadyExists(message.format(name), reason)
+        return task
     return ""
 
 
 def _remember_names(tx: Transition, new: NewTask) -> None:
-    site = tx.site
-    if new.request_id:
-        name = f"{new.submitter}|{new.request_id}"
-        before = site.requests.get(name)
-        if before is not None:
-            site.requests_at.remove((before["at"], name))
-        site.requests[name] = records.without_zeros({"id": new.id, "fp": new.fingerprint, "at": tx.now})
-        site.requests_at.add((tx.now, name))
-    if new.spec.reference:
-        site.refs[f"{new.submitter}|{new.spec.reference}"] = new.id
+    for known, name in ((tx.site.requests, new.request_id), (tx.site.refs, new.spec.reference)):
+        if name:
+            known[f"{new.submitter}|{name}"] = new.id
 
 
 def set_schedule(tx: Transition, task: str) -> None:
@@ -155,16 +147,12 @@ def _write_spec(tx: Transition, task: str, record: Record, change: TaskUpdate) -
 
 
 def purge(tx: Transition, before_ms: int, limit: int) -> int:
-    """Forget tasks that ended before ``before_ms``, earliest first, and request ids as old."""
+    """Forget tasks that ended before ``before_ms``, earliest first."""
     limit = max(0, min(limit, MOST_AT_ONCE))
     site = tx.site
     old = [task for end_ms, task in list(site.ended.islice(0, limit)) if end_ms < before_ms]
     for task in old:
         _forget(tx, task)
-    for at, name in list(site.requests_at.islice(0, limit)):
-        if at < before_ms:
-            site.requests_at.remove((at, name))
-            del site.requests[name]
     tx.commit()
     return len(old)
 
@@ -176,10 +164,11 @@ def _forget(tx: Transition, task: str) -> None:
     site.count(f"{record['wt']}|{record['s']}", -1)
     if record["s"] == TaskState.DEAD_LETTER:
         site.unrefer(record["pl"])
-    name = f"{record.get('sub', '')}|{record.get('ref', '')}"
-    if record.get("ref") and site.refs.get(name) == task:
-        del site.refs[name]
+    for known, field in ((site.requests, "rq"), (site.refs, "ref")):
+        if field in record:
+            del known[f"{record.get('sub', '')}|{record[field]}"]
     del site.specs[task]
+    site.task_values.pop(task, None)
     site.checkpoints.pop(task, None)
     site.results.pop(task, None)
     site.history.pop(task, None)

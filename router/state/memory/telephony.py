@@ -40,16 +40,15 @@ class Report:
         self.touched: list[str] = []
         self.unknown: list[str] = []
         self.groups: set[str] = set()
-        tx.quiet_idle = True
 
-    def outcome(self) -> ReportOutcome:
-        """Whether the report is news (invariant 12)."""
+    def outcome(self, first: int) -> ReportOutcome:
+        """Whether all from ``first`` on is news (invariant 12)."""
         feed = self.tx.site.feeds.get(self.source)
         if feed is not None:
             epoch, sequence = feed.get("ep", ""), feed.get("sq", 0)
             if self.epoch == epoch:
                 goes_on = feed.get("op") and self.sequence == sequence
-                news = self.sequence > sequence or goes_on
+                news = first > sequence or goes_on
                 return ReportOutcome.APPLIED if news else ReportOutcome.DUPLICATE
             if _sorts_before(self.epoch, epoch):
                 return ReportOutcome.STALE
@@ -119,11 +118,13 @@ class Report:
 
     def _interrupt(self, record: Record, state: AgentState, notice_ms: int) -> None:
         """An offer ends with the availability; a call asks for interruptible work back."""
+        if not record.get("on"):
+            return
         tx, grouped = self.tx, bool(record.get("gr"))
         unavailable = state in CALL_STATES or (grouped and state not in OFFERABLE_STATES)
         called = state in CALL_STATES or (grouped and state is AgentState.OFFLINE)
         actor, reason = f"acd:{self.source}", _reason_for(state)
-        for task in record.get("on", "").split():
+        for task in record["on"].split():
             held = tx.site.tasks[task]
             if held["s"] == TaskState.OFFERED and unavailable:
                 holding.requeue(tx, task, "rescind", actor, reason, hint="rescind")
@@ -142,12 +143,13 @@ def report(
     *,
     snapshot: bool,
     last: bool,
+    first: int,
     call_queues: Mapping[str, str],
     notice_ms: int,
 ) -> ReportResult:
     """Apply a report if it is news."""
     one = Report(tx, source, epoch, sequence, snapshot)
-    outcome = one.outcome()
+    outcome = one.outcome(first)
     if outcome is not ReportOutcome.APPLIED:
         return ReportResult(outcome, tx.site.feeds.get(source, {}).get("sq", 0))
     one.apply(agents, last, notice_ms)
@@ -159,7 +161,7 @@ def report(
         figures = {"src": source, "at": tx.now, "b": body}
         tx.site.callqueues[name] = records.without_zeros(figures)
     for group in sorted(one.groups) or ([""] if call_queues else []):
-        tx.tell_late("report", gr=group, src=source)
+        tx.tell_late("report", group=group, source=source)
     tx.commit()
     touched = tuple(tx.site.task_value(task) for task in one.touched)
     return ReportResult(outcome, sequence, touched, tuple(one.unknown))

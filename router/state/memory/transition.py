@@ -6,7 +6,7 @@ The functions of the neighbouring modules first check everything (and raise), th
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -19,32 +19,6 @@ from router.state.memory.site import AgentPlaces, Site, bump
 from router.state.records import Record
 
 QUEUED = TaskState.QUEUED.value
-TOTALS = {
-    "submit": "submitted",
-    "schedule": "scheduled",
-    "relax": "relaxed",
-    "offer": "offered",
-    "pull": "pulled",
-    "accept": "accepted",
-    "decline": "declined",
-    "rescind": "rescinded",
-    "offer_timeout": "offer_timeout",
-    "checkpoint": "checkpointed",
-    "extend": "extended",
-    "complete": "completed",
-    "release": "released",
-    "park": "parked",
-    "resume": "resumed",
-    "unpark": "unparked",
-    "recall": "recalled",
-    "force": "forced",
-    "lease_timeout": "lease_timeout",
-    "cancel": "canceled",
-    "expire": "expired",
-    "update": "updated",
-    "revive": "revived",
-}
-"""The monotone counter that each arrow moves."""
 _DECIDED = frozenset({"offer", "recall", "rescind", "force"})
 """Arrows that keep why they were taken."""
 _NOT_FOR_CALLS = frozenset({AgentState.RESERVED, AgentState.OFFLINE})
@@ -67,10 +41,12 @@ class Transition:
         self._send = send
         self._tasks: dict[str, None] = {}
         self._agents: dict[str, None] = {}
-        self._hints: list[tuple[str, Record, str]] = []
-        self._work: dict[str, None] = {}
-        self._late: list[Record] = []
-        self.quiet_idle = False
+        self._hints: list[tuple[str, Hint, str]] = []
+        """(worker or '' for everyone, hint, the task to tell with it as it is after the commit, or '')."""
+        self._work: Counter[str] = Counter()
+        self._late: list[Hint] = []
+        self.offering = False
+        """Whether a leader takes agents out of the idle index: then nobody else need hear of it."""
 
     # -- writing -------------------------------------------------------------------------------------------
     def touch(self, task: str) -> Record:
@@ -92,7 +68,7 @@ class Transition:
         source = record.get("s", "")
         self._move_counts(record, source, target.value)
         record["s"] = target.value
-        self.total(TOTALS[name])
+        self.total(records.TOTALS[name])
         entry = [self.now, source, target.value, name, actor, reason, agent, record.get("f", 0)]
         if self.why and name in _DECIDED:
             entry += [self.why, record.get("pv", 0) if self.version is None else self.version]
@@ -138,44 +114,46 @@ class Transition:
             return
         record = self.site.agents.get(agent)
         if record and record.get("ss"):
-            message = {"k": kind, "ag": agent, "gr": record.get("gr"), "r": reason, "nm": notice_ms}
-            self._hints.append((record.get("wk", ""), message, task))
+            group = record.get("gr", "")
+            hint = Hint(kind, self.site.name, agent, group, reason=reason, notice_ms=notice_ms)
+            self._hints.append((record.get("wk", ""), hint, task))
 
     def tell_agent_worker(self, worker: str, agent: str, reason: str = "", session: str = "") -> None:
         """An ``agent`` hint: look at this agent again."""
         if self._send is not None:
-            group = self.site.agents[agent].get("gr")
-            message = {"k": "agent", "ag": agent, "gr": group, "r": reason, "src": session}
-            self._hints.append((worker, message, ""))
+            group = self.site.agents[agent].get("gr", "")
+            hint = Hint("agent", self.site.name, agent, group, session, reason=reason)
+            self._hints.append((worker, hint, ""))
 
     def tell_site(self, kind: str, **pieces: Any) -> None:
-        """A hint for everyone of the site."""
+        """A hint for everyone of the site, with these of its fields."""
         if self._send is not None:
-            self._hints.append(("", {"k": kind, **pieces}, ""))
+            self._hints.append(("", Hint(kind, self.site.name, **pieces), ""))
 
     def tell_late(self, kind: str, **pieces: Any) -> None:
-        """A hint for everyone that goes out after all others."""
+        """A hint for everyone that goes out after all others, with these of its fields."""
         if self._send is not None:
-            self._late.append({"k": kind, **pieces})
+            self._late.append(Hint(kind, self.site.name, **pieces))
 
     def work(self, anchor: str) -> None:
         """A task waits at this anchor now."""
-        self._work[anchor] = None
+        self._work[anchor] += 1
 
     def stand(self, agent: str, record: Record) -> None:
         """Let a command stand for the agent, in place of an older one, and tell the ACD link."""
         self.site.commands[agent] = record
-        pieces = {"ag": agent, "gr": self.site.agents[agent].get("gr", ""), "cmd": record}
-        self.tell_site("command", src=record.get("src", ""), **pieces)
+        group = self.site.agents[agent].get("gr", "")
+        command = records.command_from(agent, record)
+        self.tell_site("command", agent=agent, group=group, source=command.source, command=command)
 
     # -- the end -------------------------------------------------------------------------------------------
     def commit(self) -> None:
         """Bring revisions, indexes and counters in step; then let the hints out."""
         for task in self._tasks:
             self._save_task(task)
-        entered = [agent for agent in self._agents if self._save_agent(agent)]
+        moved = [(agent, before) for agent in self._agents if (before := self._save_agent(agent)) is not None]
         if self._send is not None:
-            self._let_hints_out(entered)
+            self._let_hints_out(moved)
 
     def change(self, task: str) -> Change:
         """Commit, and the answer of a transition about one task."""
@@ -193,6 +171,7 @@ class Transition:
         return self.site.agent_value(agent)
 
     def _save_task(self, task: str) -> None:
+        self.site.task_values.pop(task, None)
         record = self.site.tasks.get(task)
         if record is None:
             return
@@ -200,8 +179,8 @@ class Transition:
         record["ch"] = self.now
         drop_zeros(record)
 
-    def _save_agent(self, agent: str) -> bool:
-        """Whether the agent has just entered the idle index."""
+    def _save_agent(self, agent: str) -> AgentPlaces | None:
+        """Where the agent stood before, if the idle index or what it says of the agent has changed."""
         site, record = self.site, self.site.agents.get(agent)
         site.agent_values.pop(agent, None)
         if record is not None:
@@ -210,9 +189,10 @@ class Transition:
         before = site.places.get(agent, _NOWHERE)
         after = _places(agent, record) if record is not None else _NOWHERE
         if before == after:
-            return False
+            return None
         _move_places(site, agent, before, after)
-        return after.idle is not None and before.idle is None
+        moved = (before.group, before.idle) != (after.group, after.idle) or before.traits != after.traits
+        return before if moved else None
 
     def _account_time(self, record: Record) -> None:
         busy = bool(record.get("on")) or record["st"] in _BUSY_STATES
@@ -225,33 +205,33 @@ class Transition:
         else:
             record.setdefault("fr", self.now)
 
-    def _let_hints_out(self, entered: list[str]) -> None:
+    def _let_hints_out(self, moved: list[tuple[str, AgentPlaces]]) -> None:
         assert self._send is not None
-        for worker, message, task in self._hints:
-            self._send(worker, self._hint(message, task))
-        for anchor in self._work:
-            self._send("", Hint("work", self.site.name, anchor=anchor))
-        for agent in entered if not self.quiet_idle else ():
-            group = self.site.agents[agent].get("gr", "")
-            self._send("", Hint("idle", self.site.name, agent, group))
-        for message in self._late:
-            self._send("", self._hint(message, ""))
+        send, site = self._send, self.site
+        for worker, hint, task in self._hints:
+            told = hint._replace(task=site.task_value(task)) if task in site.tasks else hint
+            send(worker, told)
+        for anchor, count in self._work.items():
+            send("", Hint("work", site.name, anchor=anchor, at_ms=self.now, arrived=count))
+        if len(moved) > records.MOST_MOVED:
+            send("", Hint("idle", site.name))
+        else:
+            for agent, before in moved:
+                self._tell_moved(agent, before)
+        for hint in self._late:
+            send("", hint)
 
-    def _hint(self, message: Record, task: str) -> Hint:
-        get = message.get
-        agent = get("ag") or ""
-        return Hint(
-            kind=message["k"],
-            site=self.site.name,
-            agent=agent,
-            group=get("gr") or "",
-            source=get("src", ""),
-            task=self.site.task_value(task) if task in self.site.tasks else None,
-            reason=get("r", ""),
-            command=records.command_from(agent, message["cmd"]) if "cmd" in message else None,
-            anchor=get("an", ""),
-            notice_ms=get("nm", 0),
-        )
+    def _tell_moved(self, agent: str, before: AgentPlaces) -> None:
+        """An agent came into the idle index, changed in it, or left it otherwise than by a leader's offer."""
+        assert self._send is not None
+        site, after = self.site, self.site.places.get(agent, _NOWHERE)
+        if before.idle and (before.group != after.group or not (after.idle or self.offering)):
+            self._send("", Hint("busy", site.name, agent, before.group))
+        if after.idle:
+            about, queued = site.agent_value(agent), site.queued
+            self._send(
+                "", Hint("idle", site.name, agent, after.group, about=about, at_ms=self.now, queued=queued)
+            )
 
 
 _NOWHERE = AgentPlaces()
@@ -264,23 +244,32 @@ def drop_zeros(record: Record) -> None:
             del record[name]
 
 
+def _counted(state: AgentState, busy: bool) -> tuple[str, ...]:
+    """The counters of its group in which an agent counts."""
+    counters = [f"n_{state}"]
+    if state is AgentState.AVAILABLE and not busy:
+        counters.append("idle")
+    if busy:
+        counters.append("ont")
+    return tuple(counters)
+
+
+_COUNTED = {(state.value, busy): _counted(state, busy) for state in AgentState for busy in (False, True)}
+
+
 def _places(agent: str, record: Record) -> AgentPlaces:
     """Where the agent belongs, from its record alone (invariants 8 and 9)."""
-    group, state = record.get("gr", ""), record["st"]
-    held = record.get("on", "").split()
-    available = state == AgentState.AVAILABLE
-    counted = [f"n_{state}"]
-    if available and not held:
-        counted.append("idle")
-    if held:
-        counted.append("ont")
-    open_to_work = record.get("ss") and record.get("rd") and not record.get("dr")
-    idle = bool(open_to_work) and len(held) < record.get("cap", 0) and (available or not group)
+    get = record.get
+    group, state, held = get("gr", ""), record["st"], get("on", "")
+    open_to_work = get("ss") and get("rd") and not get("dr") and (not group or state == AgentState.AVAILABLE)
+    idle = bool(open_to_work) and len(held.split()) < get("cap", 0)
+    traits = (get("sk", ""), get("tm", ""), get("lv", 0)) if idle else ()
     return AgentPlaces(
         group=group,
-        counted=tuple(counted) if group else (),
-        idle=(record.get("is", 0), agent) if idle else None,
+        counted=_COUNTED[state, bool(held)] if group else (),
+        idle=(get("is", 0), agent) if idle else None,
         busy=bool(held),
+        traits=traits,
     )
 
 
@@ -309,6 +298,7 @@ def _move_places(site: Site, agent: str, before: AgentPlaces, after: AgentPlaces
 def _count_group(site: Site, group: str, counter: str, by: int) -> None:
     figures = site.groups.setdefault(group, {})
     bump(figures, counter, by)
+    site.figure_values.pop(group, None)
     if not figures:
         del site.groups[group]
 

@@ -26,7 +26,7 @@ def put_document(tx: Transition, kind: str, id: str, body: str, etag: int | None
         raise EtagMismatch(f"{name} is at etag {old['e']}, not {etag}")
     new = records.document_record((old["e"] if old else 0) + 1, body)
     tx.site.docs[name] = new
-    tx.tell_site("doc", r=name)
+    tx.tell_site("doc", reason=name)
     tx.commit()
     return records.document_from(name, new)
 
@@ -54,7 +54,7 @@ def delete_document(tx: Transition, kind: str, id: str, etag: int | None) -> Non
     if etag is not None and etag != there.etag:
         raise EtagMismatch(f"{kind}/{id} is at etag {there.etag}, not {etag}")
     del tx.site.docs[f"{kind}/{id}"]
-    tx.tell_site("doc", r=f"{kind}/{id}")
+    tx.tell_site("doc", reason=f"{kind}/{id}")
     tx.commit()
 
 
@@ -64,7 +64,7 @@ def pause(tx: Transition, target: str, paused: bool, reason: str) -> None:
         tx.site.paused[target] = reason
     else:
         tx.site.paused.pop(target, None)
-        tx.tell_site("work", an="")
+        tx.tell_site("work")
     tx.commit()
 
 

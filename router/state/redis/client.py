@@ -1,19 +1,20 @@
 """Connections to the store: single, Sentinel or Cluster, chosen by the URL.
 
 ``redis://``, ``rediss://`` and ``unix://`` as redis-py reads them; ``sentinel://host:port,host:port/service``;
-``cluster://host:port``. The commands of one tick of the event loop go out in one pipeline. Nothing is ever sent
-twice but what the store has refused to run: a command without an answer may have run (StoreUnavailable).
+``cluster://host:port``. The commands of one tick of the event loop go out together, on one connection to each
+server. Nothing is ever sent twice but what the store has refused to run: a command without an answer may have run
+(StoreUnavailable).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from contextlib import suppress
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
+from redis.asyncio import Redis, RedisCluster, Sentinel
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -30,7 +31,9 @@ from redis.exceptions import (
 )
 
 from router.domain.errors import StoreUnavailable
+from router.state.redis.keys import PREFIX
 from router.state.redis.library import Library
+from router.state.redis.wire import Opener, Wire, packed
 
 Command = tuple[Any, ...]
 
@@ -38,24 +41,8 @@ _AWAY = (
     ConnectionError, TimeoutError, OSError, asyncio.TimeoutError, ReadOnlyError, ClusterDownError, ClusterError,
     MovedError, AskError, TryAgainError,
 )  # fmt: skip
-_AWAY_WORDS = (
-    "LOADING",
-    "MASTERDOWN",
-    "NOREPLICAS",
-    "UNBLOCKED",
-    "OOM",
-    "MISCONF",
-    "CLUSTERDOWN",
-    "READONLY",
-)
-
-
-class _Pipeline(Protocol):
-    """The part of redis-py's pipelines that is used here; both kinds have it."""
-
-    def execute_command(self, *args: Any) -> object: ...
-
-    def execute(self, raise_on_error: bool = True) -> Awaitable[list[Any]]: ...
+_MOVED_WORDS = ("MOVED ", "ASK ", "TRYAGAIN", "CLUSTERDOWN", "READONLY")
+_AWAY_WORDS = (*_MOVED_WORDS, "LOADING", "MASTERDOWN", "NOREPLICAS", "UNBLOCKED", "OOM", "MISCONF")
 
 
 def as_store_error(error: BaseException) -> BaseException:
@@ -65,32 +52,47 @@ def as_store_error(error: BaseException) -> BaseException:
 
 
 class Connections:
-    """One store's connections: a pool for commands, made on demand, and clients for pub/sub."""
+    """One store's connections: a wire to each server for commands, and channels for pub/sub."""
 
-    def __init__(self, url: str, *, timeout_s: float = 5.0, max_connections: int = 16) -> None:
+    def __init__(self, url: str, *, timeout_s: float = 5.0) -> None:
         self._url = url
         self._timeout_s = timeout_s
-        self._max_connections = max_connections
         self._client: Redis | RedisCluster = self._connect()
-        self._waiting: list[tuple[Command, asyncio.Future[Any]]] = []
-        self._running: set[asyncio.Task[None]] = set()
+        self._lost: Callable[[], None] = lambda: None
+        self._way: _One | _Slots = (
+            _Slots(self._client, timeout_s, self._broke)
+            if isinstance(self._client, RedisCluster)
+            else _One(Wire(self._client.connection_pool.make_connection, timeout_s, self._broke))
+        )
 
     # -- commands ------------------------------------------------------------------------------------------
-    def send(self, *command: Any) -> asyncio.Future[Any]:
-        """The command goes out with all others of this tick; raises StoreUnavailable or redis-py's ResponseError.
+    async def send(self, *command: Any) -> Any:
+        """The answer; raises StoreUnavailable or redis-py's ResponseError.
 
         A caller that is cancelled stops waiting; its command runs to its end all the same.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        self._waiting.append((command, future))
-        if len(self._waiting) == 1:
-            loop.call_soon(self._flush)
-        return future
+        return await self.send_packed(packed(command), _key_of(command))
+
+    async def send_packed(self, packed: bytes, key: str) -> Any:
+        """The same for a command in the protocol's form; ``key``: one of its keys, which names its server."""
+        try:
+            return await self._way.send(packed, key)
+        except Exception as error:
+            store_error = as_store_error(error)
+            if store_error is error:
+                raise
+            raise store_error from error
 
     async def send_all(self, commands: Sequence[Command]) -> list[Any]:
         """The answers to several commands that go out together; the first error is raised."""
         return await asyncio.gather(*(self.send(*command) for command in commands))
+
+    def on_lost(self, told: Callable[[], None]) -> None:
+        """``told`` is called when a connection broke under commands: answers may be missing."""
+        self._lost = told
+
+    def _broke(self) -> None:
+        self._lost()
 
     async def load(self, library: Library) -> None:
         """Load the library into every primary that lacks it."""
@@ -102,20 +104,17 @@ class Connections:
 
     async def close(self) -> None:
         """Wait for what is under way, then let go of every connection."""
-        while self._running:
-            await asyncio.gather(*self._running, return_exceptions=True)
+        await self._way.close()
         await self._client.aclose()
 
-    async def subscriber(self) -> Redis:
-        """A client for one pub/sub connection (of a cluster: to any node, for messages reach them all)."""
+    async def subscriber(self) -> Opener:
+        """How to open a pub/sub connection (of a cluster: to any node, for messages reach them all)."""
         if isinstance(self._client, RedisCluster):
             await self._client.initialize()
             node = self._client.get_default_node()
             assert node is not None
-            return Redis(host=node.host, port=int(node.port), retry=_no_retry(), protocol=2)
-        if urlsplit(self._url).scheme == "sentinel":
-            return self._sentinel()
-        return Redis.from_url(self._url, retry=_no_retry(), protocol=2)
+            return lambda: cast(AbstractConnection, node.connection_class(**node.connection_kwargs))
+        return self._client.connection_pool.make_connection
 
     @property
     def client(self) -> Redis | RedisCluster:
@@ -123,38 +122,6 @@ class Connections:
         return self._client
 
     # -- how -----------------------------------------------------------------------------------------------
-    def _flush(self) -> None:
-        batch, self._waiting = self._waiting, []
-        task = asyncio.get_running_loop().create_task(self._run(batch))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
-    async def _run(self, batch: list[tuple[Command, asyncio.Future[Any]]]) -> None:
-        try:
-            answers = await self._execute([command for command, _ in batch])
-        except Exception as error:
-            answers = [error] * len(batch)
-        await self._look_again(answers)
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if future.done():
-                continue
-            if isinstance(answer, BaseException):
-                future.set_exception(as_store_error(answer))
-            else:
-                future.set_result(answer)
-
-    async def _look_again(self, answers: Sequence[Any]) -> None:
-        """After a failure a cluster may have another primary: let the next command ask who serves what."""
-        if isinstance(self._client, RedisCluster) and any(isinstance(answer, _AWAY) for answer in answers):
-            with suppress(RedisError, OSError):
-                await self._client.aclose()
-
-    async def _execute(self, commands: Sequence[Command]) -> list[Any]:
-        pipeline = cast(_Pipeline, self._client.pipeline(transaction=False))
-        for command in commands:
-            pipeline.execute_command(*command)
-        return await pipeline.execute(raise_on_error=False)
-
     async def _primaries(self) -> list[dict[str, Any]]:
         if isinstance(self._client, RedisCluster):
             await self._client.initialize()
@@ -182,15 +149,13 @@ class Connections:
             )
         if parts.scheme == "sentinel":
             return self._sentinel()
-        pool = BlockingConnectionPool.from_url(
+        return Redis.from_url(
             self._url,
-            max_connections=self._max_connections,
-            timeout=self._timeout_s,
             socket_timeout=self._timeout_s,
+            socket_connect_timeout=self._timeout_s,
             retry=_no_retry(),
             protocol=2,
         )
-        return Redis(connection_pool=pool)
 
     def _sentinel(self) -> Redis:
         parts = urlsplit(self._url)
@@ -208,6 +173,69 @@ class Connections:
             retry=_no_retry(),
         )
         return client
+
+
+class _One:
+    """Everything lies on one server."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def send(self, packed: bytes, key: str) -> asyncio.Future[Any]:
+        return self._wire.send(packed)
+
+    async def close(self) -> None:
+        await self._wire.close()
+
+
+class _Slots:
+    """A cluster: redis-py knows which server has which slot, and here is a wire to each of them."""
+
+    def __init__(self, client: RedisCluster, timeout_s: float, lost: Callable[[], None]) -> None:
+        self._client = client
+        self._timeout_s = timeout_s
+        self._lost = lost
+        self._wires: dict[str, Wire] = {}
+        self._of_key: dict[str, Wire] = {}
+
+    async def send(self, packed: bytes, key: str) -> Any:
+        wire = self._of_key.get(key) or await self._find(key)
+        try:
+            return await wire.send(packed)
+        except Exception as error:
+            if isinstance(error, _AWAY) or str(error).startswith(_MOVED_WORDS):
+                await self._forget()
+            raise
+
+    async def _find(self, key: str) -> Wire:
+        await self._client.initialize()
+        node = self._client.get_node_from_key(key)
+        if node is None:
+            raise ClusterDownError(f"no server has the slot of {key}")
+        wire = self._wires.get(node.name)
+        if wire is None:
+            opener = _opener(node)
+            wire = self._wires[node.name] = Wire(opener, self._timeout_s, self._lost)
+        self._of_key[key] = wire
+        return wire
+
+    async def _forget(self) -> None:
+        """After a failure the cluster may have another primary: the next command asks who serves what."""
+        self._of_key.clear()
+        await self._client.aclose()
+
+    async def close(self) -> None:
+        for wire in self._wires.values():
+            await wire.close()
+
+
+def _opener(node: Any) -> Opener:
+    return lambda: cast(AbstractConnection, node.connection_class(**node.connection_kwargs))
+
+
+def _key_of(command: Command) -> str:
+    """The command's first key; a command without one may go to any server."""
+    return next((word for word in command if isinstance(word, str) and word.startswith(PREFIX)), PREFIX)
 
 
 def _no_retry() -> Retry:

@@ -20,19 +20,13 @@ def _packed(value: str) -> Any:
     return records.unpack(records.as_bytes(value))
 
 
-def _entries(value: str) -> list[Any]:
-    return records.unpack_all(records.as_bytes(value))
-
-
 _PLAIN: dict[str, Callable[[str], Any]] = {
     "specs": _text,
     "profiles": _text,
-    "history": _entries,
     "qrefs": int,
     "counts": int,
-    "totals": int,
     "meta": int,
-    "headof": _text,
+    "requests": _text,
     "refs": _text,
     "paused": _text,
 }
@@ -40,8 +34,22 @@ _PLAIN: dict[str, Callable[[str], Any]] = {
 
 
 def decode_dump(found: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    """{key name: {field: value} | members | events} from the dump function's answer."""
-    return {name: _decoded(name, answer) for name, answer in found.items()}
+    """{key name: {field: value} | members | events} from the dump function's answer, histories and totals apart."""
+    content = {name: _decoded(name, answer) for name, answer in found.items() if name != "tasks"}
+    content["tasks"], content["history"] = _tasks(found["tasks"])
+    content["counts"], content["totals"] = records.tally(content["counts"])
+    return content
+
+
+def _tasks(answer: Sequence[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    records_of, arrows_of = {}, {}
+    for id, blob in _pairs(answer):
+        records_of[id], arrows_of[id] = records.unpack_task(records.as_bytes(blob))
+    return records_of, arrows_of
+
+
+def _pairs(answer: Sequence[Any]) -> list[tuple[str, Any]]:
+    return list(zip(answer[::2], answer[1::2], strict=True))
 
 
 def _decoded(name: str, answer: Sequence[Any]) -> Any:
@@ -51,7 +59,7 @@ def _decoded(name: str, answer: Sequence[Any]) -> Any:
         return [[id, fields[1]] for id, fields in answer]
     if name in STREAMS:
         return [_packed(fields[1]) for _, fields in answer]
-    pairs = list(zip(answer[::2], answer[1::2], strict=True))
+    pairs = _pairs(answer)
     if name in TIMED:
         return sorted([member, int(float(score))] for member, score in pairs)
     decode = _PLAIN.get(name, _packed)

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError
 
 from router.domain.endings import cancelled
+from router.domain.model import Task
 from router.domain.ports import Hint, HintListener
 from router.state import records
 from router.state.redis.client import Connections
 from router.state.redis.keys import site_channel, worker_channel
+from router.state.redis.wire import Channel, packed
 
 log = logging.getLogger(__name__)
 
 RESYNC = Hint(kind="resync", site="")
 """Told to every listener after the connection was lost: look at the store again."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
-_END_S = 0.1
 _PING_S = 5.0
 
 
@@ -30,8 +31,9 @@ class HintReceiver:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._listeners: dict[int, tuple[str, HintListener]] = {}
+        self.here: str | None = None
+        """The only worker that listens here: what it is to know may come with the answers to its own calls."""
         self._next = 0
-        self._pubsub: Any = None
         self._subscribed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._deliveries: set[asyncio.Future[None]] = set()
@@ -43,6 +45,19 @@ class HintReceiver:
         self._restart()
         return lambda: self._forget(number)
 
+    def came_with(self, messages: Sequence[Mapping[str, Any]], answer: Task | None) -> None:
+        """Hand on what a transition told its own caller with its answer."""
+        for message in messages:
+            self._deliver(None, records.hint_from(message, answer))
+
+    def answers_lost(self) -> None:
+        """A connection broke under calls: what should have come with their answers is to be looked up."""
+        self._deliver(None, RESYNC)
+
+    def _see_who_is_here(self) -> None:
+        workers = {worker for worker, _ in self._listeners.values()}
+        self.here = workers.pop() if len(workers) == 1 and self._subscribed.is_set() else None
+
     async def ready(self) -> None:
         """Wait until the store knows every subscription made so far."""
         await self._subscribed.wait()
@@ -50,15 +65,18 @@ class HintReceiver:
     async def close(self) -> None:
         """Stop receiving."""
         self._listeners.clear()
+        self.here = None
         await self._stop()
         for delivery in self._deliveries:
             delivery.cancel()
 
     def _forget(self, number: int) -> None:
         self._listeners.pop(number, None)
+        self._see_who_is_here()
 
     def _restart(self) -> None:
         self._subscribed.clear()
+        self.here = None
         old, self._task = self._task, None
         self._task = asyncio.get_running_loop().create_task(self._run(old))
 
@@ -79,59 +97,39 @@ class HintReceiver:
             if self._subscribed.is_set():
                 pause = _FIRST_PAUSE_S
             self._subscribed.clear()
-            lost = True
+            self.here, lost = None, True
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     async def _receive(self, lost: bool) -> None:
-        client = await self._connections.subscriber()
-        workers = {worker for worker, _ in self._listeners.values()}
+        """One connection's life: subscribe, hand on what comes, and raise when it is lost or silent."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+        feed = _Feed(self._take, lambda error: None if ended.done() else ended.set_exception(error))
+        await feed.channel.open(await self._connections.subscriber())
         try:
-            async with client.pubsub() as pubsub:
-                await pubsub.subscribe(*(worker_channel(worker) for worker in workers))
-                await pubsub.psubscribe(site_channel("*"))
-                await self._await_subscriptions(pubsub, len(workers) + 1)
-                self._subscribed.set()
-                if lost:
-                    self._deliver(None, RESYNC)
-                await self._pump(pubsub)
+            workers = sorted({worker for worker, _ in self._listeners.values()})
+            await feed.subscribe([worker_channel(worker) for worker in workers], site_channel("*"), ended)
+            self._subscribed.set()
+            self._see_who_is_here()
+            if lost:
+                self._deliver(None, RESYNC)
+            await feed.lives(ended)
         finally:
-            await client.aclose()
+            feed.channel.end(ConnectionError("closed"))
+            ended.cancel()
 
-    async def _await_subscriptions(self, pubsub: Any, count: int) -> None:
-        while count:
-            message = await pubsub.get_message(timeout=_PING_S)
-            if message is None:
-                raise TimeoutError("no answer to SUBSCRIBE")
-            if message["type"] in ("subscribe", "psubscribe"):
-                count -= 1
-            else:
-                self._dispatch(message)
-
-    async def _pump(self, pubsub: Any) -> None:
-        """Hand on what comes; a silent connection is asked whether it lives, twice in a row it is given up."""
-        silent = 0
-        while True:
-            message = await pubsub.get_message(timeout=_PING_S)
-            if message is None:
-                silent += 1
-                if silent > 2:
-                    raise TimeoutError("the store is silent")
-                await pubsub.ping()
-                continue
-            silent = 0
-            self._dispatch(message)
-
-    def _dispatch(self, message: dict[str, Any]) -> None:
-        if message["type"] not in ("message", "pmessage"):
-            return
+    def _take(self, channel: str | None, data: bytes) -> None:
+        """A message of a worker's channel, or (None) of a site's."""
+        teller, _, message = data.partition(b"\n")
+        if teller and teller.decode() == self.here:
+            return  # it came with the answer
         try:
-            hint = records.hint_from(records.unpack(message["data"]))
+            hint = records.hint_from(records.unpack(message))
         except (ValueError, KeyError, TypeError):
-            log.warning("hints: a message on %r could not be read", message["channel"])
+            log.warning("hints: a message on %r could not be read", channel)
             return
-        worker = None if message["type"] == "pmessage" else message["channel"].decode()
-        self._deliver(worker, hint)
+        self._deliver(channel, hint)
 
     def _deliver(self, channel: str | None, hint: Hint) -> None:
         for worker, listener in list(self._listeners.values()):
@@ -153,3 +151,60 @@ class HintReceiver:
         self._deliveries.discard(delivery)
         if not delivery.cancelled() and delivery.exception() is not None:
             log.error("hints: a listener failed", exc_info=delivery.exception())
+
+
+class _Feed:
+    """A pub/sub connection: what it subscribes to, and whether it still lives."""
+
+    def __init__(
+        self, take: Callable[[str | None, bytes], None], lost: Callable[[BaseException], None]
+    ) -> None:
+        self.channel = Channel(self._received, lost)
+        self._take = take
+        self._silent = 0
+        self._missing = 0
+        self._all_known = asyncio.Event()
+
+    async def subscribe(self, channels: Sequence[str], pattern: str, ended: asyncio.Future[None]) -> None:
+        """Returns when the server knows all of it; raises what ``ended`` does."""
+        self._missing = len(channels) + 1
+        self._send("SUBSCRIBE", *channels)
+        self._send("PSUBSCRIBE", pattern)
+        known: asyncio.Future[Any] = asyncio.ensure_future(self._all_known.wait())
+        try:
+            await asyncio.wait([known, ended], timeout=_PING_S, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                await ended
+            if not known.done():
+                raise TimeoutError("no answer to SUBSCRIBE")
+        finally:
+            known.cancel()
+
+    async def lives(self, ended: asyncio.Future[None]) -> None:
+        """Until it is lost; a silent connection is asked whether it lives, and given up when that is not answered."""
+        while True:
+            self._silent += 1
+            if self._silent > 2:
+                raise TimeoutError("the store is silent")
+            if self._silent > 1:
+                self._send("PING")
+            await asyncio.wait([ended], timeout=_PING_S)
+            if ended.done():
+                await ended
+
+    def _send(self, *words: str) -> None:
+        self.channel.write(packed(words))
+
+    def _received(self, message: Any) -> None:
+        self._silent = 0
+        kind = message[0] if isinstance(message, list) else b""
+        if kind == b"message":
+            self._take(message[1].decode(), message[2])
+        elif kind == b"pmessage":
+            self._take(None, message[3])
+        elif kind in (b"subscribe", b"psubscribe"):
+            self._missing -= 1
+            if self._missing == 0:
+                self._all_known.set()
+        elif isinstance(message, Exception):
+            self.channel.end(message)

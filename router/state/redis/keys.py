@@ -9,13 +9,13 @@ PREFIX = "wr1"
 """Names the schema's generation: a change of layout that old routers cannot read takes another."""
 
 HASHES = (
-    "tasks", "specs", "checkpoints", "results", "history", "queues", "qrefs", "headof", "agents", "profiles",
+    "tasks", "specs", "checkpoints", "results", "queues", "qrefs", "agents", "profiles",
     "groups", "gates", "feeds", "callqueues", "commands", "leads", "docs", "requests", "refs", "paused",
-    "counts", "totals", "meta",
+    "counts", "meta",
 )  # fmt: skip
 LEXICAL = ("queue", "heads", "idle", "busy")
 """Sorted sets whose scores are all 0: the members' text is the order."""
-TIMED = ("due", "ended", "requests_at", "workers")
+TIMED = ("due", "ended", "workers")
 """Sorted sets by a time in ms."""
 STREAMS = ("events", "recording")
 NAMES = frozenset((*HASHES, *LEXICAL, *TIMED, *STREAMS))

@@ -11,10 +11,11 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 from router.state.redis.keys import NAMES, PREFIX, key
+from router.state.redis.wire import packed
 
 SHARED = "lib.lua"
 _HEADER = re.compile(r"^-- ([A-Z]+): (.*)$", re.MULTILINE)
@@ -29,9 +30,10 @@ class Transition:
     keys: tuple[str, ...]
     read_only: bool = False
 
-    def keys_of(self, site: str) -> list[str]:
-        """The keys of one site."""
-        return _site_keys(site, self.keys)
+    def call(self, site: str, now: bytes, arguments: bytes) -> tuple[bytes, str]:
+        """The whole call in the protocol's form, and one of its keys. Its head is packed once for each site."""
+        head, key = _packed_head(self.function, site, self.keys)
+        return b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n" % (head, len(now), now, len(arguments), arguments), key
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,10 @@ def _registration(library: str, source: _Source) -> str:
     return f"transition('{library}_{source.name}', {{{names}}}, {{{flags}}}, function()\n{source.body}\nend)"
 
 
-@cache
-def _site_keys(site: str, names: tuple[str, ...]) -> list[str]:
-    return [key(site, name) for name in names]
+@lru_cache(maxsize=10_000)
+def _packed_head(function: str, site: str, names: tuple[str, ...]) -> tuple[bytes, str]:
+    """``FCALL function n key...`` without its two arguments, and the first key."""
+    keys = [key(site, name) for name in names]
+    whole = packed(("FCALL", function, len(keys), *keys, b"", b""))
+    without_arguments = whole.removesuffix(b"$0\r\n\r\n" * 2)
+    return without_arguments, keys[0]

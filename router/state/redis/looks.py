@@ -33,7 +33,9 @@ _CURSOR = re.compile(r"q.+|[de]-?\d{1,16}\|.+", re.DOTALL)
 _SECTIONS = "qde"
 """The order in which tasks are listed: those in the queue, those with a deadline, the ended ones."""
 _SCAN = 200
-"""Members read per trip while a listing looks for tasks in the states asked for."""
+"""Members read per trip while a listing looks for tasks in the states asked for, or a look reads all agents."""
+_MANY = 500
+"""Fields that one command reads of a hash: so the store is never busy for long with one look."""
 _ENDED = frozenset({TaskState.COMPLETED, TaskState.CANCELED, TaskState.EXPIRED, TaskState.DEAD_LETTER})
 
 
@@ -68,6 +70,10 @@ class Looks:
             raise NotFound(f"task {task} does not exist")
         return found[0]
 
+    async def tasks_named(self, site: str, ids: Sequence[str]) -> list[Task]:
+        """Those of the tasks that exist, in the order asked for."""
+        return await self._tasks(site, ids)
+
     async def task_by_reference(self, site: str, submitter: str, reference: str) -> Task:
         """The task that a submitter gave this reference."""
         id = await self._connections.send("HGET", key(site, "refs"), f"{submitter}|{reference}")
@@ -92,10 +98,10 @@ class Looks:
 
     async def history(self, site: str, task: str) -> list[TaskTransition]:
         """The arrows that a task took, oldest first (the latest 32)."""
-        blob = await self._connections.send("HGET", key(site, "history"), task)
+        blob = await self._connections.send("HGET", key(site, "tasks"), task)
         if blob is None:
             raise NotFound(f"task {task} does not exist")
-        return [records.transition_from(entry) for entry in records.unpack_all(blob)]
+        return [records.transition_from(arrow) for arrow in records.unpack_task(blob)[1]]
 
     async def position(self, site: str, task: str) -> int:
         """How many tasks of its queue stand before a QUEUED task."""
@@ -132,7 +138,7 @@ class Looks:
 
     async def sessions_of(self, site: str, worker: str) -> list[tuple[str, str]]:
         """(agent, session) of the sessions that the worker holds, to reap a worker that died."""
-        found = await self._hash(site, "agents", records.unpack)
+        found = await self._scan(site, "agents", records.unpack)
         return sorted((id, a["ss"]) for id, a in found.items() if a.get("wk") == worker and a.get("ss"))
 
     # -- telephony, gates, figures -------------------------------------------------------------------------
@@ -172,8 +178,8 @@ class Looks:
 
     async def queues(self, site: str, cursor: str, limit: int) -> tuple[list[QueueFigures], str]:
         """Non-empty queues and their heads, by id."""
-        names = sorted(map(text, await self._connections.send("HKEYS", key(site, "headof"))))
-        names = [name for name in names if name > cursor]
+        heads = map(text, await self._connections.send("ZRANGE", key(site, "heads"), 0, -1))
+        names = sorted(name for name in (head.rpartition("|")[2] for head in heads) if name > cursor)
         page = names[:limit]
         paused = await self.paused(site)
         found = [await self._queue_figures(site, qid, paused) for qid in page]
@@ -181,8 +187,7 @@ class Looks:
 
     async def backlog(self, site: str) -> Backlog:
         """Counts for supervisors."""
-        counts = await self._hash(site, "counts", int)
-        totals = await self._hash(site, "totals", int)
+        counts, totals = records.tally(await self._hash(site, "counts", int))
         by_type: dict[tuple[str, TaskState], int] = {}
         by_priority: dict[int, int] = {}
         for name, n in sorted(counts.items()):
@@ -239,28 +244,42 @@ class Looks:
         found = pairs(await self._connections.send("HGETALL", key(site, name)))
         return {text(field): decode(value) for field, value in found}
 
+    async def _scan(self, site: str, name: str, decode: Callable[[bytes], T]) -> dict[str, T]:
+        """As :meth:`_hash`, in several short trips: for a hash so long that the store would stand still."""
+        found: dict[str, T] = {}
+        cursor = 0
+        while True:
+            answer = await self._connections.send("HSCAN", key(site, name), cursor, "COUNT", _SCAN)
+            found.update((text(field), decode(value)) for field, value in pairs(answer[1]))
+            cursor = int(answer[0])
+            if cursor == 0:
+                return found
+
     async def _tasks(self, site: str, ids: Sequence[str]) -> list[Task]:
         """The tasks of these ids that exist, in their order."""
-        if not ids:
-            return []
-        parts = await self._connections.send_all([("HMGET", key(site, name), *ids) for name in _TASK_PARTS])
         return [
-            task_of(id, records.unpack(record), rest)
-            for id, record, *rest in zip(ids, *parts, strict=True)
+            task_of(id, records.unpack_first(record), rest)
+            for id, record, *rest in await self._fields(site, _TASK_PARTS, ids)
             if record is not None
         ]
 
     async def _agents(self, site: str, ids: Sequence[str]) -> list[Agent]:
-        if not ids:
-            return []
-        found, profiles = await self._connections.send_all(
-            [("HMGET", key(site, name), *ids) for name in ("agents", "profiles")]
-        )
         return [
             records.agent_from(id, records.unpack(record), profile or b"")
-            for id, record, profile in zip(ids, found, profiles, strict=True)
+            for id, record, profile in await self._fields(site, ("agents", "profiles"), ids)
             if record is not None
         ]
+
+    async def _fields(self, site: str, names: Sequence[str], ids: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Each id with its field of each of the hashes; long lists in several commands, none of which is long."""
+        parts = [ids[i : i + _MANY] for i in range(0, len(ids), _MANY)]
+        found = await self._connections.send_all(
+            [("HMGET", key(site, name), *part) for part in parts for name in names]
+        )
+        rows: list[tuple[Any, ...]] = []
+        for i, part in enumerate(parts):
+            rows += zip(part, *found[i * len(names) : (i + 1) * len(names)], strict=True)
+        return rows
 
     async def _members(self, site: str, index: str, group: str, limit: int) -> list[Agent]:
         low, high = below(group or "-")

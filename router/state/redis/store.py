@@ -58,18 +58,17 @@ class RedisStore(Looks):
         self._library = load_library()
         self._max_tasks = max_tasks
         self._hints = HintReceiver(connections)
+        connections.on_lost(self._hints.answers_lost)
         self._known_sites: set[str] = set()
         self._loading = asyncio.Lock()
 
     @classmethod
-    async def open(
-        cls, url: str, *, timeout_s: float = 5.0, max_connections: int = 16, max_tasks: int = 2_000_000
-    ) -> Self:
+    async def open(cls, url: str, *, timeout_s: float = 5.0, max_tasks: int = 2_000_000) -> Self:
         """Connect and load the function library. StoreUnavailable if the store does not answer.
 
         ``max_tasks``: how many tasks a site may hold before a submit is answered RESOURCE_EXHAUSTED.
         """
-        connections = Connections(url, timeout_s=timeout_s, max_connections=max_connections)
+        connections = Connections(url, timeout_s=timeout_s)
         store = cls(connections, max_tasks)
         try:
             await connections.load(store._library)
@@ -131,8 +130,8 @@ class RedisStore(Looks):
         )
         checked(reply, f"task {task}")
         if reply["o"] == "NONE":
-            return Claim(None, NoTask(reply["r"]), reply.get("cursor", ""))
-        return Claim(_task(reply))
+            return Claim(None, NoTask(reply["r"]), reply.get("cursor", ""), queued=reply.get("qd"))
+        return Claim(_task(reply), anchor=reply.get("an", ""), queued=reply.get("qd"))
 
     async def accept(self, site: str, task: str, agent: str, fence: int, now_ms: int | None = None) -> Change:
         """OFFERED -> ACTIVE. A repeated accept with the live fence answers the same."""
@@ -373,6 +372,7 @@ class RedisStore(Looks):
         *,
         snapshot: bool,
         last: bool = True,
+        first: int = 0,
         call_queues: Mapping[str, str] | None = None,
         recall_notice_ms: int = 10_000,
         now_ms: int | None = None,
@@ -389,6 +389,7 @@ class RedisStore(Looks):
                 src=source,
                 ep=epoch,
                 sq=sequence,
+                first=first or sequence,
                 snap=snapshot,
                 last=last,
                 notice=recall_notice_ms,
@@ -485,7 +486,7 @@ class RedisStore(Looks):
         )
 
     async def purge(self, site: str, before_ms: int, limit: int, now_ms: int | None = None) -> int:
-        """Forget up to ``limit`` (<= 100) tasks that ended before ``before_ms``, and old request ids."""
+        """Forget up to ``limit`` (<= 100) tasks that ended before ``before_ms``."""
         reply = await self._call("purge", site, now_ms, before=before_ms, limit=min(limit, MOST_PER_CALL))
         return int(reply["n"])
 
@@ -540,18 +541,18 @@ class RedisStore(Looks):
         if site not in self._known_sites and not transition.read_only:
             await self._connections.send("SADD", SITES, site)
             self._known_sites.add(site)
-        keys = transition.keys_of(site)
-        now = "" if now_ms is None else str(now_ms)
-        packed = records.pack({**arguments, "si": site})
-        command = ("FCALL", transition.function, len(keys), *keys, now, packed)
+        now = b"" if now_ms is None else b"%d" % now_ms
+        call = transition.call(site, now, records.pack({**arguments, "si": site, "me": self._hints.here}))
         try:
-            answer = await self._connections.send(*command)
+            answer = await self._connections.send_packed(*call)
         except ResponseError as error:
             if "Function not found" not in str(error):
                 raise
             await self._load_again()
-            answer = await self._connections.send(*command)
+            answer = await self._connections.send_packed(*call)
         reply: Reply = records.unpack(answer)
+        if "h" in reply:
+            self._hints.came_with(reply["h"], _task(reply) if "t" in reply else None)
         return reply
 
     async def _load_again(self) -> None:
@@ -574,7 +575,7 @@ class RedisStore(Looks):
     async def _unnamed(self, site: str, source: str, agents: Sequence[AgentReport]) -> list[str]:
         """Agents of the source that this part of a snapshot does not name; the transition looks again."""
         named = {report.agent for report in agents}
-        found = await self._hash(site, "agents", records.unpack)
+        found = await self._scan(site, "agents", records.unpack)
         return sorted(
             id
             for id, record in found.items()
@@ -606,8 +607,6 @@ def _new_task(new: NewTask) -> dict[str, Any]:
         "id": new.id,
         "t": records.new_task_record(new),
         "sp": records.pack_spec(new.spec),
-        "rid": new.request_id or None,
-        "fp": new.fingerprint or None,
     }
 
 
@@ -616,7 +615,7 @@ def _submitted(new: NewTask, row: Reply) -> Submitted | RouterError:
     if error:
         return error
     if row.get("new"):
-        return Submitted(task_of(row["id"], row["t"], [records.pack_spec(new.spec), None, None]), True)
+        return Submitted(records.task_from(row["id"], row["t"], new.spec), True)
     return Submitted(_task(row), False)
 
 
@@ -629,4 +628,9 @@ def _blob(value: str | None) -> bytes | None:
 
 
 def _task(reply: Reply) -> Task:
-    return task_of(reply["id"], reply["t"], [_blob(reply.get(part)) for part in ("sp", "cp", "rs")])
+    """The answer's task, made once."""
+    made: Task | None = reply.get("task")
+    if made is None:
+        parts = [_blob(reply.get(part)) for part in ("sp", "cp", "rs")]
+        made = reply["task"] = task_of(reply["id"], reply["t"], parts)
+    return made

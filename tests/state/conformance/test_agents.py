@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from router.domain.errors import AlreadyExists, EtagMismatch, NotFound, WrongState
@@ -89,6 +91,16 @@ async def test_a_session_makes_an_agent_reachable(stage: Stage) -> None:
     await stage.store.disconnect(stage.site, "ann", "s1", now_ms=stage.now)
     assert not (await stage.read_agent()).connected
     assert await stage.store.sessions_of(stage.site, "w7") == []
+
+
+async def test_the_sessions_of_one_worker_are_found_among_many_agents(stage: Stage) -> None:
+    names = [f"agent{n:03d}" for n in range(450)]
+    await asyncio.gather(*(stage.put_profile(profile(name)) for name in names))
+    for name in (names[0], names[-1]):
+        await stage.store.connect(stage.site, name, "w7", f"of {name}", True, now_ms=stage.now)
+    assert await stage.store.sessions_of(stage.site, "w7") == [
+        (name, f"of {name}") for name in (names[0], names[-1])
+    ]
 
 
 async def test_a_newer_session_replaces_the_older_whose_end_then_means_nothing(stage: Stage) -> None:

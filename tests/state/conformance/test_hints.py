@@ -9,8 +9,10 @@ import pytest
 
 from router.domain.model import AgentState, CommandKind, TaskState
 from router.domain.ports import Hint, TaskUpdate
+from router.state.redis import RedisStore
 from tests.support.builders import GROUP, MINUTE, profile, queue_spec
 from tests.support.stage import Stage
+from tests.support.stores import MEMORY, opened
 
 _PATIENCE_S = 5.0
 
@@ -208,3 +210,80 @@ async def test_an_agent_is_told_that_its_parked_task_is_gone(stage: Stage, mailb
     stage.later(MINUTE)
     await stage.advance("t3")
     await mailbox.until("revoke", lambda hint: hint.reason == "EXPIRED")
+
+
+async def test_who_may_be_asked_is_told_with_all_that_a_leader_needs(stage: Stage, mailbox: Mailbox) -> None:
+    agent = await stage.agent(skills={"claims": 3})
+    hint = await mailbox.until("idle", lambda hint: hint.agent == "ann")
+    assert hint.about is not None
+    assert hint.about.profile.skills == agent.profile.skills
+    assert (hint.about.idle_since_ms, hint.at_ms, hint.queued) == (agent.idle_since_ms, stage.now, 0)
+
+
+async def test_an_idle_hint_tells_how_much_is_queued(stage: Stage, mailbox: Mailbox) -> None:
+    await stage.add()
+    await stage.agent()
+    assert (await mailbox.until("idle", lambda hint: hint.agent == "ann")).queued == 1
+
+
+async def test_leaving_the_idle_index_is_told_unless_an_offer_did_it(stage: Stage, mailbox: Mailbox) -> None:
+    await stage.agent()
+    await stage.add("t1")
+    await stage.offer()
+    await settle(stage, mailbox)
+    assert "busy" not in mailbox.kinds()
+    await stage.agent("bob")
+    await stage.store.set_ready(stage.site, "bob", "s-bob", False, now_ms=stage.now)
+    assert (await mailbox.until("busy")).agent == "bob"
+
+
+async def test_a_change_of_skills_or_leave_is_told_while_idle(stage: Stage, mailbox: Mailbox) -> None:
+    await stage.agent()
+    await stage.put_profile(profile("ann", skills={"claims": 5}))
+    await mailbox.until("idle", lambda hint: bool(hint.about and hint.about.profile.skills == {"claims": 5}))
+
+
+async def test_an_agent_that_changes_groups_leaves_one_and_comes_into_the_other(
+    stage: Stage, mailbox: Mailbox
+) -> None:
+    await stage.agent()
+    await stage.put_profile(profile("ann", blending_group=GROUP))
+    assert (await mailbox.until("busy")).group == ""
+
+
+async def test_of_many_agents_at_once_no_one_is_named(stage: Stage, mailbox: Mailbox) -> None:
+    names = [f"agent{n:02d}" for n in range(20)]
+    for name in names:
+        await stage.agent(name, group=GROUP)
+    await settle(stage, mailbox)
+    before = len(mailbox.hints)
+    await stage.report(dict.fromkeys(names, AgentState.ON_CALL))
+    await settle(stage, mailbox)
+    kinds = [hint.kind for hint in mailbox.hints[before:] if hint.kind in ("idle", "busy")]
+    assert kinds == ["idle"]
+
+
+async def test_what_comes_with_an_answer_comes_once_and_others_hear_it_too(
+    stage: Stage, mailbox: Mailbox, store_kind: str, store_url: str | None
+) -> None:
+    if store_kind == MEMORY:
+        pytest.skip("a store in memory has one process")
+    async with opened(store_url) as elsewhere:
+        other = Mailbox()
+        stop = elsewhere.listen("w2", other.receive)
+        assert isinstance(elsewhere, RedisStore)
+        await elsewhere.listening()
+        await stage.agent()
+        await stage.add("t1")
+        await stage.offer()
+        await settle(stage, mailbox)
+        await other.until("work")
+        await stage.add("t2")
+        await other.until("work", lambda hint: other.hints.count(hint) == 2)
+        stop()
+    assert [hint.kind for hint in mailbox.hints if hint.kind in ("work", "offer")] == [
+        "work",
+        "offer",
+        "work",
+    ]
+    assert "offer" not in other.kinds()

@@ -114,7 +114,7 @@ async def test_empty_queues_leave_nothing_behind(stage: Stage) -> None:
     await stage.cancel()
     assert await stage.store.queues(stage.site, "", 100) == ([], "")
     content = await stage.dump()
-    assert not {"queues", "qrefs", "headof", "heads", "queue"} & content.keys()
+    assert not {"queues", "qrefs", "heads", "queue"} & content.keys()
 
 
 async def test_pauses_are_listed_with_their_reasons(stage: Stage) -> None:
@@ -277,3 +277,12 @@ async def test_an_empty_site_is_empty_in_every_look(stage: Stage) -> None:
     assert await store.agents(site, "", 10) == ([], "")
     assert (await store.backlog(site)).by_work_type == {}
     assert await stage.dump() == {}
+
+
+async def test_named_tasks_come_in_the_order_asked_for_without_those_that_are_not_there(stage: Stage) -> None:
+    for name in ("t1", "t2", "t3"):
+        await stage.add(name)
+    found = await stage.store.tasks_named(stage.site, ["t3", "gone", "t1"])
+    assert [task.id for task in found] == ["t3", "t1"]
+    assert found[1] == await stage.store.task(stage.site, "t1")
+    assert await stage.store.tasks_named(stage.site, []) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from router.domain.model import AgentReport, AgentState, Feed, NoTask, ReportOutcome, TaskState
+from router.domain.ports import ReportResult
 from tests.support.builders import GROUP, HOUR, MINUTE, SECOND, SOURCE, T0
 from tests.support.stage import Stage
 
@@ -289,3 +290,23 @@ async def test_call_queue_figures_are_kept_with_their_source(stage: Stage) -> No
     assert {id: record.body for id, record in records.items()} == {"sales": '{"waiting": 3}', "service": "ü"}
     assert (records["sales"].source, records["sales"].at_ms) == (SOURCE, T0)
     assert records["service"].at_ms == stage.now
+
+
+async def test_a_report_may_stand_for_several_numbers_and_is_old_if_one_of_them_is(stage: Stage) -> None:
+    await stage.agent(group=GROUP)
+    await stage.agent("bob", group=GROUP)
+
+    async def run(first: int, last: int, *reports: AgentReport) -> ReportResult:
+        return await stage.store.report(
+            stage.site, SOURCE, "1", last, reports, snapshot=False, first=first, now_ms=stage.now
+        )
+
+    seen = stage.sequence
+    to_call, back = AgentReport("ann", AgentState.ON_CALL), AgentReport("ann", AgentState.AFTER_CALL)
+    done = await run(seen + 1, seen + 3, to_call, AgentReport("bob", AgentState.ON_CALL), back)
+    assert (done.outcome, done.sequence) == (ReportOutcome.APPLIED, seen + 3)
+    assert (await stage.read_agent("ann")).state is AgentState.AFTER_CALL, "in their order"
+    before = await stage.dump()
+    again = await run(seen + 3, seen + 4, AgentReport("bob", AgentState.AVAILABLE))
+    assert (again.outcome, again.sequence) == (ReportOutcome.DUPLICATE, seen + 3)
+    assert await stage.dump() == before

@@ -1,5 +1,5 @@
 -- accept: OFFERED -> ACTIVE.
--- KEYS: @task
+-- KEYS: @held
 -- ARGS: task, agent, fence
 -- RETURNS: OK with the task; NOT_FOUND, SUPERSEDED, NOT_HOLDER, WRONG_STATE (NOT_SHOWN, OFFER_EXPIRED)
 -- Prevents: a lease that starts from an offer which is over, hidden or somebody else's.

@@ -47,7 +47,6 @@ function act.ACTIVE()
   t.at = (t.at or 0) + 1
   if t.at >= (t.ma or 0) then
     finish(t, 'DEAD_LETTER', 'LEASE_TIMEOUT')
-    bump(U.totals, 'dead', 1)
   else
     place(t, false)
   end

@@ -1,5 +1,5 @@
 -- checkpoint: ACTIVE or RECALLING stays so; its progress is saved, and the lease of an ACTIVE task renewed.
--- KEYS: tasks specs due totals history events checkpoints results
+-- KEYS: @held
 -- ARGS: task, agent, fence, data
 -- RETURNS: OK with the task; NOT_FOUND, SUPERSEDED, NOT_HOLDER, WRONG_STATE
 -- Prevents: progress of an earlier holder written over that of the present one.

@@ -1,8 +1,9 @@
 -- claim: QUEUED -> OFFERED (or ACTIVE for a pull or an agent that accepts everything).
 -- KEYS: @task feeds paused
 -- ARGS: agent, mode = OFFER | LEASE, task = a named task or nil, cursor, actor, why, once (or nil)
--- RETURNS: OK with the task; NONE with r = why none (a NoTask word) and cursor; NOT_FOUND for a named task
+-- RETURNS: OK with the task and an = the shelf it was on; NONE with r = why none (a NoTask word) and cursor; NOT_FOUND for a named task
 -- Prevents: a task handed to two agents, to one that is not available, or past the gate (invariants 1 to 6).
+-- Both tell qd = tasks that the site has queued still.
 -- Cost: the agent's anchors and at most 64 looks, whatever the number of queues, tasks and agents.
 
 local LOOKS, CHUNK = 64, 16
@@ -19,7 +20,8 @@ end
 local reason, gate, firm_held = refusal(agent_id, a, A.mode)
 if reason then return {o = 'NONE', r = reason} end
 
-local skills = skills_of(a)
+local talents = talents_of(a)
+local skills = talents.skills
 local any_paused = redis.call('HLEN', K.paused) > 0
 local looks, skipped, more = 0, false, false
 
@@ -30,8 +32,12 @@ local function paused(qid, queue)
 end
 
 local function won(id)
-  hand_over(id, get_task(id), agent_id, a, gate, A.mode)
-  return done(id)
+  local t = get_task(id)
+  local anchor = queue_def(t.q).an
+  hand_over(id, t, agent_id, a, gate, A.mode)
+  local reply = done(id)
+  reply.an, reply.qd = anchor, queued()
+  return reply
 end
 
 local function named(id)
@@ -71,8 +77,8 @@ local function cursor()
   return table.concat(heads, ' ')
 end
 
-local function first_head(low, high)
-  return redis.call('ZRANGEBYLEX', K.heads, low, high, 'LIMIT', 0, 1)[1]
+local function first_heads(low, high, n)
+  return redis.call('ZRANGEBYLEX', K.heads, low, high, 'LIMIT', 0, n)
 end
 
 -- A shelf's candidate: the head after the one that was taken last, with its urgency at this moment.
@@ -85,38 +91,28 @@ local function look_at(shelf, member)
 end
 
 local function next_head(shelf)
-  look_at(shelf, first_head('(' .. after[shelf.name], '(' .. shelf.name .. '}'))
+  look_at(shelf, first_heads('(' .. after[shelf.name], '(' .. shelf.name .. '}', 1)[1])
 end
 
--- Finds the shelves of one anchor, or of one skill's levels up to the agent's, by jumping from head to head.
-local function find_shelves(low, high, belongs)
-  local member = first_head('[' .. low, high)
-  while member do
-    local name, anchor = string.match(member, '^(([^|]*)|[^|]*)')
-    if belongs(anchor) then
+-- Finds the shelves in a range of anchors by jumping from shelf to shelf, as long as there is a head behind.
+local function find_shelves(range)
+  local high = range[2]
+  local found = first_heads(range[1], high, 2)
+  while found[1] do
+    local name, anchor = string.match(found[1], '^(([^|]*)|[^|]*)')
+    local ours = #anchor == range[3]  -- a longer one is of a skill whose name begins like ours
+    if ours then
       local shelf = {name = name}
       shelves[#shelves + 1] = shelf
-      if after[name] then next_head(shelf) else look_at(shelf, member) end
-      member = first_head('[' .. name .. '}', high)
-    else
-      member = first_head('[' .. anchor .. '}', high)
+      if after[name] then next_head(shelf) else look_at(shelf, found[1]) end
     end
+    if not found[2] then return end
+    found = first_heads('[' .. (ours and name or anchor) .. '}', high, 2)
   end
 end
 
-local function one_anchor(name)
-  find_shelves(name .. '|', '(' .. name .. '}', function(anchor) return anchor == name end)
-end
-
-one_anchor('*')
-one_anchor('a:' .. agent_id)
-for team in string.gmatch(a.tm or '', '%S+') do one_anchor('t:' .. team) end
-for skill, level in pairs(skills) do
-  local prefix = 's:' .. skill .. '@'
-  find_shelves(prefix .. '1|', '(' .. prefix .. level .. '}', function(anchor)
-    return #anchor == #prefix + 1 and string.sub(anchor, 1, #prefix) == prefix
-  end)
-end
+find_shelves(anchor_range('a:' .. agent_id))
+for _, range in ipairs(talents.ranges) do find_shelves(range) end
 
 local function better(one, other)
   if one.urgency ~= other.urgency then return one.urgency > other.urgency end
@@ -205,4 +201,4 @@ local id = walk_heads()
 if not id and not more then id = walk_deferred() end
 if id then return won(id) end
 if more then return {o = 'NONE', r = 'MORE', cursor = cursor()} end
-return {o = 'NONE', r = skipped and 'RESERVE_HELD' or 'NO_TASK'}
+return {o = 'NONE', r = skipped and 'RESERVE_HELD' or 'NO_TASK', qd = queued()}

@@ -11,7 +11,6 @@ if t.s == 'COMPLETED' then return same(id) end
 local source = t.s
 let_go(id, t)
 finish(t, 'COMPLETED', A.outcome)
-t.cf = t.f
 local result = clean({r = A.result, oc = A.outcome})
 if next(result) then redis.call('HSET', K.results, id, cmsgpack.pack(result)) end
 arrow(id, t, 'complete', source, 'agent:' .. A.agent, A.outcome)

@@ -1,5 +1,5 @@
 -- connect: a desktop session opens and replaces an older one, which is told so.
--- KEYS: agents profiles groups idle busy
+-- KEYS: agents profiles groups idle busy queue
 -- ARGS: agent, worker, session, ready
 -- RETURNS: OK with a, pf; NOT_FOUND
 -- Prevents: two sessions that both believe they serve the agent.

@@ -1,5 +1,5 @@
 -- disconnect: the session is gone; offers and leases stay until their deadlines.
--- KEYS: agents profiles groups idle busy
+-- KEYS: agents profiles groups idle busy queue
 -- ARGS: agent, session
 -- RETURNS: OK
 -- Prevents: the late end of an old session cutting off the new one.

@@ -1,6 +1,6 @@
 -- dump: everything that a site holds, at one moment (for the audit and the tests; not for the hot path).
--- KEYS: tasks specs checkpoints results history queues qrefs headof agents profiles groups gates feeds callqueues
--- KEYS: commands leads docs requests refs paused counts totals meta queue heads idle busy due ended requests_at
+-- KEYS: tasks specs checkpoints results queues qrefs agents profiles groups gates feeds callqueues
+-- KEYS: commands leads docs requests refs paused counts meta queue heads idle busy due ended
 -- KEYS: workers events recording
 -- ARGS: hashes, lexical, timed, streams = names of keys by their kind
 -- RETURNS: OK with found = {name = what HGETALL, ZRANGE or XRANGE answers}

@@ -2,7 +2,8 @@
 -- done() or commit(), which alone writes: whatever a refusal returns before that has changed nothing.
 -- The loader puts the library's name before this text and every transition after it.
 --
--- KEYSET task: tasks specs queue heads headof queues qrefs due ended counts totals history events agents groups
+-- KEYSET held: tasks specs checkpoints results due counts events
+-- KEYSET task: tasks specs queue heads queues qrefs due ended counts events agents groups
 -- KEYSET task: idle busy meta gates commands checkpoints results
 
 local K     -- the keys of this call by their names
@@ -12,23 +13,16 @@ local U     -- its unit of work: what was read, and what commit() will write
 
 local SHIFT = 4503599627370496  -- 2^52: origins below zero sort too (routing.ORIGIN_SHIFT)
 local FRONT_URGENCY = 1e300
+local MOST_MOVED = 16  -- more agents that moved at once are not told one by one: the index is read again
 local HISTORY_KEPT, DECLINES_KEPT, RECALLS_KEPT, RECALL_WINDOW = 32, 32, 16, 3600000
 local EVENTS_KEPT = 200000
 local DECIDED = {offer = true, recall = true, rescind = true, force = true}  -- arrows that keep why they were taken
+local ARROW, DECISION, EVENT = '\152', '\154', '\155'  -- msgpack's marks of lists of 8, 10 and 11 values
 local HELD = {OFFERED = true, ACTIVE = true, RECALLING = true}
 local TERMINAL = {COMPLETED = true, CANCELED = true, EXPIRED = true}
 local ON_PHONE = {RINGING = true, ON_CALL = true}
 local NOT_FOR_CALLS = {RESERVED = true, OFFLINE = true}
 local BUSY = {RINGING = true, ON_CALL = true, AFTER_CALL = true}
-
--- What each arrow of router.domain.lifecycle counts as in `totals`.
-local TOTAL = {
-  submit = 'submitted', schedule = 'scheduled', relax = 'relaxed', offer = 'offered', pull = 'pulled',
-  accept = 'accepted', decline = 'declined', rescind = 'rescinded', offer_timeout = 'offer_timeout',
-  complete = 'completed', release = 'released', park = 'parked', resume = 'resumed', unpark = 'unparked',
-  recall = 'recalled', checkpoint = 'checkpointed', force = 'forced', lease_timeout = 'lease_timeout', cancel = 'canceled',
-  expire = 'expired', update = 'updated', revive = 'revived',
-}
 
 -- ---------------------------------------------------------------------------------------------- small things
 local function whole(n)
@@ -49,7 +43,7 @@ local function earliest(...)
   return best
 end
 
--- Records hold neither zeros nor empty texts.
+-- Records hold neither zeros nor empty texts: who sets a field from outside cleans the record.
 local function clean(record)
   for name, value in pairs(record) do
     if value == 0 or value == '' or value == false then record[name] = nil end
@@ -71,6 +65,7 @@ local function with(list, word)
 end
 
 local function without(list, word)
+  if list == word then return nil end
   local kept
   for item in string.gmatch(list or '', '%S+') do
     if item ~= word then kept = with(kept, item) end
@@ -79,6 +74,7 @@ local function without(list, word)
 end
 
 local function size(list)
+  if not list then return 0 end
   local n = 0
   for _ in string.gmatch(list or '', '%S+') do n = n + 1 end
   return n
@@ -125,7 +121,7 @@ local function resume_queue(wt, agent, iv)
 end
 
 -- The definition of a stored queue, of a front twin (`qid!`) or of a resume queue; nil when its base is not there.
-local function queue_def(qid)
+local function read_queue(qid)
   if string.sub(qid, 1, 7) == 'resume:' then
     local wt, agent, flag = string.match(qid, '^resume:([^:]*):([^:]*):(%d)$')
     return {wt = wt, ag = agent, an = 'a:' .. agent, fm = 'front', iv = tonumber(flag), needs = {}}
@@ -135,6 +131,15 @@ local function queue_def(qid)
   if not raw then return nil end
   local queue = parsed(raw)
   return base == qid and queue or queue.front
+end
+
+local function queue_def(qid)
+  local queue = U.queue[qid]
+  if queue == nil then
+    queue = read_queue(qid)
+    U.queue[qid] = queue or false
+  end
+  return queue or nil
 end
 
 -- The curve of a family, which is the same in every queue of it; kept per site, so that a head needs no definition.
@@ -172,36 +177,66 @@ local function qualified(queue, agent_id, agent, skills)
   return true
 end
 
-local function skills_of(agent)
-  local skills = {}
-  for skill, level in string.gmatch(agent.sk or '', '(%S+)=(%d+)') do skills[skill] = tonumber(level) end
-  return skills
+-- What a profile's skills and teams say, kept between calls by their text: the levels, and for each the range of
+-- `heads` in which the anchors lie that belong to it: from, to, length of such an anchor.
+local TALENTS, TALENTS_COUNT, TALENTS_MAX = {}, 0, 1024
+
+local function anchor_range(name)
+  return {'[' .. name .. '|', '(' .. name .. '}', #name}
 end
 
--- A queue's entry in `heads` must be its real head (invariant 7).
-local function refresh_head(qid)
-  local first = redis.call('ZRANGEBYLEX', K.queue, '[' .. qid .. '|', '(' .. qid .. '}', 'LIMIT', 0, 1)[1]
-  local old = redis.call('HGET', K.headof, qid)
-  local new
-  if first then
-    local queue = queue_def(qid)
-    new = queue.an .. '|' .. queue.fm .. '|' .. string.sub(first, #qid + 2, #qid + 17) .. '|' .. qid
+local function read_talents(agent)
+  local skills, ranges = {}, {anchor_range('*')}
+  for team in string.gmatch(agent.tm or '', '%S+') do ranges[#ranges + 1] = anchor_range('t:' .. team) end
+  for skill, level in string.gmatch(agent.sk or '', '(%S+)=(%d+)') do
+    local prefix = 's:' .. skill .. '@'
+    skills[skill] = tonumber(level)
+    ranges[#ranges + 1] = {'[' .. prefix .. '1|', '(' .. prefix .. level .. '}', #prefix + 1}
   end
+  return {skills = skills, ranges = ranges}
+end
+
+local function talents_of(agent)
+  local text = (agent.sk or '') .. '|' .. (agent.tm or '')
+  local known = TALENTS[text]
+  if known then return known end
+  if TALENTS_COUNT >= TALENTS_MAX then TALENTS, TALENTS_COUNT = {}, 0 end
+  known = read_talents(agent)
+  TALENTS[text], TALENTS_COUNT = known, TALENTS_COUNT + 1
+  return known
+end
+
+-- A queue's entry in `heads` is its first member's (invariant 7): anchor, family, origin, queue.
+local function head_entry(qid, member)
+  local queue = queue_def(qid)
+  return queue.an .. '|' .. queue.fm .. '|' .. string.sub(member, #qid + 2, #qid + 17) .. '|' .. qid
+end
+
+-- A new first member's entry takes the place of the one of the member behind it.
+local function join_line(qid, member)
+  redis.call('ZADD', K.queue, 0, member)
+  local first = redis.call('ZRANGEBYLEX', K.queue, '[' .. qid .. '|', '(' .. qid .. '}', 'LIMIT', 0, 2)
+  if first[1] ~= member then return end
+  local old, new = first[2] and head_entry(qid, first[2]), head_entry(qid, member)
   if old == new then return end
   if old then redis.call('ZREM', K.heads, old) end
-  if new then
-    redis.call('ZADD', K.heads, 0, new)
-    redis.call('HSET', K.headof, qid, new)
-  else
-    redis.call('HDEL', K.headof, qid)
-  end
+  redis.call('ZADD', K.heads, 0, new)
+end
+
+-- Of a member that was not first `heads` has no entry, or the one that stays: that of a first one as old.
+local function leave_line(qid, member)
+  redis.call('ZREM', K.queue, member)
+  local first = redis.call('ZRANGEBYLEX', K.queue, '[' .. qid .. '|', '(' .. qid .. '}', 'LIMIT', 0, 1)[1]
+  local old, new = head_entry(qid, member), first and head_entry(qid, first)
+  if old ~= new and redis.call('ZREM', K.heads, old) == 1 and new then redis.call('ZADD', K.heads, 0, new) end
 end
 
 -- ---------------------------------------------------------------------------------------------- unit of work
 local function new_unit()
   return {
-    task = {}, task_was = {}, task_order = {}, agent = {}, agent_was = {}, agent_order = {}, defs = {}, groups = {},
-    totals = {}, counts = {}, refs = {}, heads = {}, arrows = {}, hints = {}, work = {}, command = {}, report = {},
+    task = {}, task_was = {}, task_order = {}, agent = {}, agent_was = {}, agent_is = {}, agent_order = {}, defs = {},
+    groups = {}, counts = {}, refs = {}, queue = {}, trail = {}, events = {}, hints = {}, work = {}, command = {},
+    report = {}, moved = {}, mine = {},
   }
 end
 
@@ -211,7 +246,7 @@ end
 
 -- Where a task stands outside its record; commit() moves it from the old footprint to the new one.
 local function task_print(id, t)
-  local is = {s = t.s, wt = t.wt, p = t.p or 0, dl = t.dl, hn = t.hn or 0}
+  local is = {s = t.s, p = t.p or 0, dl = t.dl, hn = t.hn or 0}
   if t.s == 'QUEUED' then is.q, is.member = t.q, t.q .. '|' .. order16(t.o or 0) .. '|' .. id end
   if TERMINAL[t.s] or t.s == 'DEAD_LETTER' then is.ee = t.ee end
   if not TERMINAL[t.s] then is.pl = t.pl end
@@ -221,9 +256,12 @@ end
 local function get_task(id)
   local t = U.task[id]
   if t then return t end
-  t = unpacked(redis.call('HGET', K.tasks, id))
-  if not t then return nil end
+  local raw = redis.call('HGET', K.tasks, id)
+  if not raw then return nil end
+  local from
+  from, t = cmsgpack.unpack_limit(raw, 1, 0)
   U.task[id], U.task_was[id] = t, task_print(id, t)
+  U.task_was[id].raw, U.task_was[id].from = raw, from
   return t
 end
 
@@ -241,7 +279,7 @@ end
 
 local function agent_print(id, a)
   local n = size(a.on)
-  local is = {gr = a.gr, st = a.st, idle = a.st == 'AVAILABLE' and n == 0, on = n > 0}
+  local is = {gr = a.gr, st = a.st, idle = a.st == 'AVAILABLE' and n == 0, on = n > 0, sk = a.sk, tm = a.tm, lv = a.lv}
   if n > 0 then is.busy = (a.gr or '-') .. '|' .. id end
   if a.ss and a.rd and not a.dr and n < (a.cap or 0) and (not a.gr or a.st == 'AVAILABLE') then
     is.member = (a.gr or '-') .. '|' .. order16(a.is or 0) .. '|' .. id
@@ -275,7 +313,7 @@ end
 local function tell_worker(agent_id, a, message)
   if not a.ss then return end
   message.ag, message.gr = agent_id, a.gr
-  U.hints[#U.hints + 1] = {channel = 'wr1:w:' .. (a.wk or ''), message = message}
+  U.hints[#U.hints + 1] = {worker = a.wk or '', message = message}
 end
 
 local function tell_holder(t, message)
@@ -283,21 +321,30 @@ local function tell_holder(t, message)
 end
 
 local function tell_site(message)
-  U.hints[#U.hints + 1] = {channel = 'wr1:s:' .. A.si, message = message}
+  U.hints[#U.hints + 1] = {message = message}
 end
 
 local function checkpoint_of(id)
   return U.task[id].cs and redis.call('HGET', K.checkpoints, id) or nil
 end
 
-local function publish(channel, message)
+-- What the caller's own worker is to know comes back with the answer, which has the answer's own task; other workers
+-- read it from their channel, behind a line that names the caller.
+local function publish(worker, message)
+  local here = A.me ~= nil and (worker == nil or worker == A.me)
+  local id = message.tid
   message.si = A.si
-  if message.tid then
-    message.t = U.task[message.tid]
-    message.sp = redis.call('HGET', K.specs, message.tid) or nil
-    message.cp = unpacked(checkpoint_of(message.tid))
+  if id and not (here and id == U.answer) then
+    message.t = U.task[id]
+    message.sp = redis.call('HGET', K.specs, id) or nil
+    message.cp = unpacked(checkpoint_of(id))
   end
-  redis.call('PUBLISH', channel, cmsgpack.pack(message))
+  if here then
+    U.mine[#U.mine + 1] = message
+    if worker then return end
+  end
+  local channel = worker and 'wr1:w:' .. worker or 'wr1:s:' .. A.si
+  redis.call('PUBLISH', channel, (A.me or '') .. '\n' .. cmsgpack.pack(message))
 end
 
 -- ---------------------------------------------------------------------------------------------- commit
@@ -313,14 +360,8 @@ end
 
 local function commit_place(id, was, is)
   if was.member ~= is.member then
-    if was.member then
-      redis.call('ZREM', K.queue, was.member)
-      U.heads[was.q] = true
-    end
-    if is.member then
-      redis.call('ZADD', K.queue, 0, is.member)
-      U.heads[is.q] = true
-    end
+    if was.member then leave_line(was.q, was.member) end
+    if is.member then join_line(is.q, is.member) end
   end
   if was.dl ~= is.dl then
     if is.dl then redis.call('ZADD', K.due, whole(is.dl), id) else redis.call('ZREM', K.due, id) end
@@ -330,25 +371,43 @@ local function commit_place(id, was, is)
   end
 end
 
-local function count_task(is, by)
-  if not is.s then return end
-  bump(U.counts, is.wt .. '|' .. is.s, by)
+-- Each step of a task is counted once, by work type; how many tasks are in a state follows (records.tally).
+local function count_step(t, source, target, name)
+  bump(U.counts, t.wt .. '|' .. source .. '|' .. target .. '|' .. name, 1)
+end
+
+local function count_priority(is, by)
   if is.s == 'QUEUED' then bump(U.counts, 'p|' .. whole(is.p), by) end
+end
+
+-- The arrow of a submit is not kept until another follows: until then the record says the same.
+local function submitted(t, state)
+  return ARROW .. cmsgpack.pack(t.c, '', state, 'submit', 'submitter:' .. (t.sub or ''), '', '', 0)
+end
+
+-- A task's arrows as they stand behind its record: those it had and the new ones, the latest 32.
+local function trail(id, t, was)
+  if t.hn == 1 then return '' end
+  local new, text, from = U.trail[id] or {}, was.raw, was.from
+  if was.hn == 1 then text, from = submitted(t, was.s), 0 end
+  for _ = 1, was.hn + #new - HISTORY_KEPT do
+    from = cmsgpack.unpack_limit(text, 1, from)
+  end
+  return string.sub(text, from + 1) .. table.concat(new)
 end
 
 local function commit_task(id)
   local t, was = U.task[id], U.task_was[id]
   t.rev, t.ch = (t.rev or 0) + 1, NOW
-  clean(t)
   local is = task_print(id, t)
   commit_place(id, was, is)
-  count_task(was, -1)
-  count_task(is, 1)
+  count_priority(was, -1)
+  count_priority(is, 1)
   if was.pl ~= is.pl then
     adjust_plan(was.pl, -1)
     adjust_plan(is.pl, 1)
   end
-  redis.call('HSET', K.tasks, id, cmsgpack.pack(t))
+  redis.call('HSET', K.tasks, id, cmsgpack.pack(t) .. trail(id, t, was))
 end
 
 -- A queue's definition lives as long as a task's plan names it (invariant 13).
@@ -386,18 +445,17 @@ local function account_time(a)
   if BUSY[a.st] or a.on then
     a.bs = a.bs or NOW
   elseif a.bs then
-    a.bz = (a.bz or 0) + NOW - a.bs
-    a.bs = nil
+    local busy = (a.bz or 0) + NOW - a.bs
+    a.bz, a.bs = busy > 0 and busy or nil, nil
   end
   if a.on or NOT_FOR_CALLS[a.st] then a.fr = nil else a.fr = a.fr or NOW end
 end
 
 local function commit_agent(id)
   local a, was = U.agent[id], U.agent_was[id]
-  clean(a)
   account_time(a)
-  clean(a)
   local is = agent_print(id, a)
+  U.agent_is[id] = is
   if was.gr ~= is.gr or was.st ~= is.st or was.idle ~= is.idle or was.on ~= is.on then
     count_agent(was, -1)
     count_agent(is, 1)
@@ -409,8 +467,9 @@ local function commit_agent(id)
   if was.member ~= is.member then
     if was.member then redis.call('ZREM', K.idle, was.member) end
     if is.member then redis.call('ZADD', K.idle, 0, is.member) end
-    if is.member and not was.member and not U.quiet then U.newly_idle = with(U.newly_idle, id) end
   end
+  local differs = was.sk ~= is.sk or was.tm ~= is.tm or was.lv ~= is.lv
+  if is.member ~= was.member or is.member and differs then U.moved[#U.moved + 1] = id end
   redis.call('HSET', K.agents, id, cmsgpack.pack(a))
 end
 
@@ -439,58 +498,53 @@ local function commit_counters()
   for name, by in pairs(U.counts) do
     if by ~= 0 and redis.call('HINCRBY', K.counts, name, by) == 0 then redis.call('HDEL', K.counts, name) end
   end
-  for name, by in pairs(U.totals) do redis.call('HINCRBY', K.totals, name, by) end
 end
 
-local function commit_history(id, entries)
-  local kept = U.task_was[id].hn
-  local text = kept > 0 and redis.call('HGET', K.history, id) or ''
-  local from = 0
-  for _ = 1, kept + #entries - HISTORY_KEPT do
-    from = cmsgpack.unpack_limit(text, 1, from)
-  end
-  redis.call('HSET', K.history, id, string.sub(text, from + 1) .. table.concat(entries))
+local function commit_events()
+  for i = 1, #U.events do redis.call('XADD', K.events, 'MAXLEN', '~', EVENTS_KEPT, '*', 'e', U.events[i]) end
 end
 
-local function commit_arrows()
-  local history, order = {}, {}
-  for _, arrow in ipairs(U.arrows) do
-    local id, entry = arrow[1], arrow[2]
-    local t = U.task[id]
-    if not history[id] then
-      history[id] = {}
-      order[#order + 1] = id
-    end
-    table.insert(history[id], cmsgpack.pack(entry))
-    local event = {id, t.wt, t.sub or '', unpack(entry, 1, 8)}
-    redis.call('XADD', K.events, 'MAXLEN', '~', EVENTS_KEPT, '*', 'e', cmsgpack.pack(event))
+local function queued()
+  return redis.call('ZCARD', K.queue)
+end
+
+-- Who matches hears of each agent that came into the idle index, or changed in it, with its record and how many tasks
+-- the site had queued then; and of each that left it, unless a leader took it out.
+local function tell_moved(id)
+  local a, was, is = U.agent[id], U.agent_was[id], U.agent_is[id]
+  if was.member and (was.gr ~= is.gr or not is.member and A.mode ~= 'OFFER') then
+    publish(nil, {k = 'busy', ag = id, gr = was.gr})
   end
-  for _, id in ipairs(order) do commit_history(id, history[id]) end
+  if is.member then
+    publish(nil, {k = 'idle', ag = id, gr = is.gr, a = a, at = NOW, q = queued()})
+  end
 end
 
 local function commit_hints()
-  for _, hint in ipairs(U.hints) do publish(hint.channel, hint.message) end
-  local site, told = 'wr1:s:' .. A.si, {}
+  for _, hint in ipairs(U.hints) do publish(hint.worker, hint.message) end
+  local placed, order = {}, {}
   for _, qid in ipairs(U.work) do
     local anchor = queue_def(qid).an
-    if not told[anchor] then
-      told[anchor] = true
-      publish(site, {k = 'work', an = anchor})
-    end
+    if not placed[anchor] then order[#order + 1] = anchor end
+    bump(placed, anchor, 1)
   end
-  for id in string.gmatch(U.newly_idle or '', '%S+') do publish(site, {k = 'idle', ag = id, gr = U.agent[id].gr}) end
-  for _, message in ipairs(U.report) do publish(site, message) end
+  for _, anchor in ipairs(order) do publish(nil, {k = 'work', an = anchor, at = NOW, n = placed[anchor]}) end
+  if #U.moved <= MOST_MOVED then
+    for _, id in ipairs(U.moved) do tell_moved(id) end
+  else
+    publish(nil, {k = 'idle'})
+  end
+  for _, message in ipairs(U.report) do publish(nil, message) end
 end
 
 local function commit()
   for i = 1, #U.task_order do commit_task(U.task_order[i]) end
   commit_refs(1)
-  for qid in pairs(U.heads) do refresh_head(qid) end
   for i = 1, #U.agent_order do commit_agent(U.agent_order[i]) end
   commit_groups()
   commit_commands()
   commit_counters()
-  commit_arrows()
+  commit_events()
   commit_hints()
   commit_refs(-1)
 end
@@ -520,6 +574,7 @@ end
 
 -- Writes everything, then answers with the task.
 local function done(id)
+  U.answer = id
   commit()
   local reply = same(id)
   for agent, command in pairs(U.command) do
@@ -549,14 +604,20 @@ local function save_gate(group, old, gate)
 end
 
 -- ---------------------------------------------------------------------------------------------- steps of transitions
--- Records one arrow of the lifecycle for the task's history, the event stream and the totals.
+-- Records one arrow of the lifecycle for the task's history, the event stream and the counts.
 local function arrow(id, t, name, source, actor, reason, agent)
   changed_task(id)
   t.hn = math.min(HISTORY_KEPT, (t.hn or 0) + 1)
-  local entry = {NOW, source, t.s, name, actor or '', reason or '', agent or t.ag or '', t.f or 0}
-  if DECIDED[name] and A.why then entry[9], entry[10] = A.why, A.pv or t.pv or 0 end
-  U.arrows[#U.arrows + 1] = {id, entry}
-  bump(U.totals, TOTAL[name], 1)
+  local steps = cmsgpack.pack(NOW, source, t.s, name, actor or '', reason or '', agent or t.ag or '', t.f or 0)
+  U.events[#U.events + 1] = EVENT .. cmsgpack.pack(id, t.wt, t.sub or '') .. steps
+  local new = U.trail[id] or {}
+  U.trail[id] = new
+  if DECIDED[name] and A.why then
+    new[#new + 1] = DECISION .. steps .. cmsgpack.pack(A.why, A.pv or t.pv or 0)
+  else
+    new[#new + 1] = ARROW .. steps
+  end
+  count_step(t, source, t.s, name)
 end
 
 local function next_fence()
@@ -642,6 +703,7 @@ end
 
 -- The last task of an agent that was taken out of the call distribution has ended: it is put back.
 local function release_agent(agent_id, a, task, t)
+  if not a.gr then return end
   local standing = standing_command(agent_id)
   if a.st ~= 'RESERVED' and not (standing and standing.kind == 'RESERVE') then return end
   local gate = gate_of(a)
@@ -724,7 +786,7 @@ end
 
 local function finish(t, state, reason)
   leave_queue(t)
-  t.s, t.dl, t.ee, t.er = state, nil, NOW, reason
+  t.s, t.dl, t.ee, t.er = state, nil, NOW, reason ~= '' and reason or nil
   if state ~= 'COMPLETED' then clear_holder(t) end
 end
 
@@ -856,7 +918,9 @@ local function transition(name, names, flags, body)
       A = cmsgpack.unpack(args[2])
       NOW = args[1] ~= '' and tonumber(args[1]) or clock()
       U = new_unit()
-      return cmsgpack.pack(body())
+      local reply = body()
+      if U.mine[1] then reply.h = U.mine end
+      return cmsgpack.pack(reply)
     end,
   })
 end

@@ -1,5 +1,5 @@
 -- put_profile: an agent's profile is created or replaced; its live state stays.
--- KEYS: agents profiles groups idle busy meta
+-- KEYS: agents profiles groups idle busy meta queue
 -- ARGS: agent, set = profile fields (empty ones erase), blob = the rest of the profile, etag (0 create, n replace, nil any)
 -- RETURNS: OK with a, pf; ALREADY_EXISTS, NOT_FOUND, ETAG_MISMATCH, WRONG_STATE (HOLDS_TASKS)
 -- Prevents: a lost update, and an agent that leaves a group's counters or exceeds its capacity with tasks in hand.
@@ -19,6 +19,7 @@ else
   new_agent(id, a)
 end
 for name, value in pairs(A.set) do a[name] = value end
+clean(a)
 a.rev = (a.rev or 0) + 1
 redis.call('HSET', K.profiles, id, A.blob)
 redis.call('HSETNX', K.meta, 'schema', 1)

@@ -1,7 +1,8 @@
 -- report: what an ACD says of its agents; an open offer of an agent that a call reaches is rescinded, its
 -- interruptible lease recalled, in the same step.
 -- KEYS: @task feeds callqueues
--- ARGS: src, ep, sq, snap, last, notice (ms), agents = [{id, st, rsn, lv, sm}], gone = [ids that the snapshot may lack],
+-- ARGS: src, ep, sq, first (it stands for the numbers from first to sq), snap, last, notice (ms),
+--       agents = [{id, st, rsn, lv, sm}], gone = [ids that the snapshot may lack],
 --       more (true: a further slice of a call whose first one was applied), cq = {call queue id = figures}
 -- RETURNS: OK with ro = outcome, sq = the feed's sequence, rows of the tasks touched, unk = agents without a profile
 -- Prevents: old or repeated reports moving agents back (invariant 12), and an offer to an agent on a call (invariant 5).
@@ -27,7 +28,7 @@ local function standing()
   local epoch, sequence = feed.ep or '', feed.sq or 0
   if A.ep == epoch then
     local open = feed.op and A.sq == sequence
-    return (A.sq > sequence or open) and 'APPLIED' or 'DUPLICATE'
+    return (A.first > sequence or open) and 'APPLIED' or 'DUPLICATE'
   end
   if before(A.ep, epoch) then return 'STALE' end
   return A.snap and 'APPLIED' or 'NEEDS_SNAPSHOT'
@@ -69,7 +70,7 @@ local function enter(id, a, state, since)
   a.st, a.sm = state, since
   if state == 'AVAILABLE' and not a.on then a.is = since end
   if a.gr then groups[a.gr] = true end
-  tell_worker(id, a, {k = 'agent'})
+  tell_worker(id, a, {k = 'agent', a = a})
   interrupt(a)
   -- Taken out of the call distribution for a task that has gone meanwhile: put back at once.
   if state == 'RESERVED' and not a.on then release_agent(id, a, nil, {}) end
@@ -81,6 +82,7 @@ local function apply(id, state, reason, leave, mark, since)
   changed_agent(id)
   local kept = a.src == A.src and a.sn or nil  -- a mark of another source's snapshot means nothing here
   a.src, a.rsn, a.lv, a.sn = A.src, reason, leave, mark or kept
+  clean(a)
   if a.st ~= state then enter(id, a, state, since or 0) end
 end
 
@@ -88,7 +90,6 @@ local outcome = standing()
 if A.more then outcome = feed and feed.ep == A.ep and feed.sq == A.sq and 'APPLIED' or 'STALE' end
 if outcome ~= 'APPLIED' then return {o = 'OK', ro = outcome, sq = feed and feed.sq or 0, rows = rows} end
 
-U.quiet = true
 local mark = A.snap and A.ep .. ':' .. whole(A.sq) or nil
 redis.call('HSET', K.feeds, A.src, cmsgpack.pack(clean({ep = A.ep, sq = A.sq, at = NOW, op = not A.last and 1 or nil})))
 for _, row in ipairs(A.agents) do

@@ -1,6 +1,6 @@
 -- submit: nothing -> QUEUED or SCHEDULED, for up to 100 tasks.
--- KEYS: @task requests refs requests_at
--- ARGS: tasks = [{id, t = record, sp = packed spec, rid = request id, fp}], defs = {queue id = packed definition},
+-- KEYS: @held queue heads queues qrefs meta requests refs
+-- ARGS: tasks = [{id, t = record, sp = packed spec}], defs = {queue id = packed definition},
 --       max = most tasks a site may hold
 -- RETURNS: OK with rows = per task {o, r, new, id, t, sp, cp, rs}
 -- Prevents: a repeated submit making a second task, and a task that no queue or schedule names.
@@ -9,25 +9,22 @@ local requests, refs, rows = {}, {}, {}
 local room = A.max - redis.call('HLEN', K.tasks)
 
 local function earlier(new, id, reason)
-  local t = get_task(id)
+  local t = id and get_task(id)
   if not t then return nil end
-  if (t.fp or '') ~= (new.fp or '') then return {o = 'ALREADY_EXISTS', r = reason} end
+  if t.fp ~= new.t.fp then return {o = 'ALREADY_EXISTS', r = reason} end
   return {o = 'OK', id = id}
 end
 
 local function known_request(new, name)
-  local request = requests[name] or unpacked(redis.call('HGET', K.requests, name))
-  return request and get_task(request.id) and
-    ((request.fp or '') == (new.fp or '') and {o = 'OK', id = request.id} or {o = 'ALREADY_EXISTS', r = 'REQUEST_ID_REUSED'})
+  return earlier(new, requests[name] or redis.call('HGET', K.requests, name), 'REQUEST_ID_REUSED')
 end
 
 local function known_reference(new, name)
-  local id = refs[name] or redis.call('HGET', K.refs, name)
-  return id and earlier(new, id, 'REFERENCE_TAKEN')
+  return earlier(new, refs[name] or redis.call('HGET', K.refs, name), 'REFERENCE_TAKEN')
 end
 
 local function answered_before(new, request, reference)
-  return new.rid and known_request(new, request)
+  return new.t.rq and known_request(new, request)
     or new.t.ref and known_reference(new, reference)
     or get_task(new.id) and {o = 'ALREADY_EXISTS'}
     or room <= 0 and {o = 'RESOURCE_EXHAUSTED', r = 'SITE_FULL'}
@@ -35,13 +32,12 @@ end
 
 local function create(new, request, reference)
   local id, t = new.id, new.t
-  t.rev, t.c, t.fp = nil, NOW, new.fp
+  t.rev, t.c = nil, NOW
   new_task(id, t)
   redis.call('HSET', K.specs, id, new.sp)
-  if new.rid then
-    requests[request] = {id = id, fp = new.fp, at = NOW}
-    redis.call('HSET', K.requests, request, cmsgpack.pack(clean({id = id, fp = new.fp, at = NOW})))
-    redis.call('ZADD', K.requests_at, whole(NOW), request)
+  if t.rq then
+    requests[request] = id
+    redis.call('HSET', K.requests, request, id)
   end
   if t.ref then
     refs[reference] = id
@@ -59,7 +55,7 @@ end
 for qid, def in pairs(A.defs) do U.defs[qid] = def end
 for i, new in ipairs(A.tasks) do
   local submitter = (new.t.sub or '') .. '|'
-  local request, reference = submitter .. (new.rid or ''), submitter .. (new.t.ref or '')
+  local request, reference = submitter .. (new.t.rq or ''), submitter .. (new.t.ref or '')
   local row = answered_before(new, request, reference)
   if not row then
     create(new, request, reference)
@@ -68,7 +64,7 @@ for i, new in ipairs(A.tasks) do
   rows[i] = row
 end
 if #U.task_order > 0 then
-  redis.call('HSETNX', K.meta, 'schema', 1)
+  if room + #U.task_order == A.max then redis.call('HSETNX', K.meta, 'schema', 1) end
   commit()
 end
 for _, row in ipairs(rows) do
