@@ -68,9 +68,16 @@ def _plotted(axes: Axes, series: Sequence[Series]) -> None:
     axes.grid(alpha=0.3)
 
 
+def _log_ms(axes: Axes) -> None:
+    """A logarithmic axis with numbers to be read."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
+
+
 def _load(axes: Axes, series: Sequence[Series]) -> None:
     _plotted(axes, series)
-    axes.set_yscale("log")
+    _log_ms(axes)
     axes.set(xlabel="full tasks per second", ylabel="submit → offer (ms)")
     axes.set_title("One router process: latency over load up to saturation")
 
@@ -86,10 +93,10 @@ def _claim(axes: Axes, series: Sequence[Series]) -> None:
 def _peers(axes: Axes, series: Sequence[Series]) -> None:
     _plotted(axes, series)
     axes.set_xscale("log")
-    axes.set_yscale("log")
+    _log_ms(axes)
     rates = sorted({rate for one in series for rate in one.x})
     axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
-    axes.minorticks_off()
+    axes.xaxis.minorticks_off()
     axes.set(xlabel="submits per second", ylabel="submit → start, p50 (ms)")
     axes.set_title("Submit → start (here: → offer on the desktop) beside job queues")
 
