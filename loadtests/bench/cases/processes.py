@@ -14,8 +14,8 @@ from loadtests.bench.valkey import cluster, free_port
 
 _RATE = 400.0
 _CONNECTIONS = 16
-_SESSIONS = 1_000
-_SESSIONS_QUICK = 300
+_SESSIONS = 5_000
+_SESSIONS_QUICK = 500
 _STARTS = 3
 _SITES = tuple(f"site{i}" for i in range(6))
 _SITE_DESKTOPS = 16
