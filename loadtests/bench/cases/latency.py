@@ -104,7 +104,7 @@ async def cpu(stage: Stage, plan: Plan) -> Found:
                 f"router CPU of a full task over streams, {rate:g}/s",
                 "µs",
                 ours,
-                Target(at_most=400, ratio_at_most=1.4) if rate == _CPU_RATES[1] else Target(),
+                Target(at_most=400, ratio_at_most=1.4) if rate > _CPU_RATES[0] else Target(),
                 "S + 2 B",
                 same,
                 "submit, offer, accept and complete, each answered",
