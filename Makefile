@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test load figures quality lint format proto breaking clean
+.PHONY: help demo test load bench quality lint format proto breaking clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -29,8 +29,8 @@ test: $(VENV)/.stamp-dev ## every test, on the real store (PYTEST_ARGS="-k fence
 load: $(VENV)/.stamp-load ## a load test with a router of its own, a minute (LOAD_ARGS="--scenario call-storm"; docs/load-tests.md)
 	@$(PY) -m loadtests $(LOAD_ARGS)
 
-figures: $(VENV)/.stamp-dev ## latency beside a bare gRPC echo, two minutes (docs/benchmarks/first.md)
-	@$(PY) -m loadtests.first_figures
+bench: $(VENV)/.stamp-dev ## the figures beside bare references and job queues (BENCH_ARGS="--quick"; docs/benchmarks)
+	@$(PY) -m loadtests.bench $(BENCH_ARGS)
 
 quality: $(VENV)/.stamp-quality ## the blending laws against theory and real days (QUALITY_ARGS="--days 8"; docs/quality)
 	@$(PY) -m quality $(QUALITY_ARGS)
@@ -55,7 +55,7 @@ breaking: $(VENV)/.stamp-dev $(BUF) ## does the API still fit its callers?
 	$(PY) tools/check_breaking.py --buf $(BUF)
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) tools/buf/node_modules build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) tools/buf/node_modules build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .bench-peers
 
 # A stamp is written when its installation is complete, so an interrupted one is simply done again.
 $(VENV)/.stamp-run: pyproject.toml | $(VENV)/pyvenv.cfg

@@ -1,8 +1,10 @@
 """The references: a bare gRPC server that does the messages of a call and nothing else.
 
-    Echo   a message in, the same message out
-    Script the same, with one script call on the router's own Valkey in between
-    Push   the same as Script, and one write on another client's stream (Listen)
+    Echo       a message in, the same message out
+    Chat       the same on a stream
+    Script     a message in, one script call on the store, what it stored out
+    Push       the same, and one write on another client's stream (Listen)
+    PushStream the same with the messages on a stream
 
 Run as `python -m loadtests.bare <socket of the store>`; it prints its port and ends when its standard input closes.
 """
@@ -87,6 +89,25 @@ class Bare:
         self._listeners[next(self._turns) % len(self._listeners)].put_nowait(stored)
         return stored
 
+    async def chat(self, requests: Any, context: Any) -> AsyncIterator[common_pb2.Task]:
+        """Nothing, on a stream."""
+        async for request in requests:
+            yield request
+
+    async def push_stream(self, requests: Any, context: Any) -> AsyncIterator[common_pb2.Task]:
+        """What push does, for each message of a stream; several are under way."""
+        running: asyncio.Queue[asyncio.Task[common_pb2.Task] | None] = asyncio.Queue()
+
+        async def read() -> None:
+            async for request in requests:
+                running.put_nowait(asyncio.create_task(self.push(request, context)))
+            running.put_nowait(None)
+
+        reading = asyncio.create_task(read())
+        while task := await running.get():
+            yield await task
+        await reading
+
     async def listen(self, requests: Any, context: Any) -> AsyncIterator[common_pb2.Task]:
         """What is pushed to this client."""
         inbox: asyncio.Queue[common_pb2.Task] = asyncio.Queue()
@@ -105,6 +126,8 @@ def handlers(bare: Bare) -> grpc.GenericRpcHandler:
             "Echo": grpc.unary_unary_rpc_method_handler(bare.echo, *codecs),
             "Script": grpc.unary_unary_rpc_method_handler(bare.script, *codecs),
             "Push": grpc.unary_unary_rpc_method_handler(bare.push, *codecs),
+            "Chat": grpc.stream_stream_rpc_method_handler(bare.chat, *codecs),
+            "PushStream": grpc.stream_stream_rpc_method_handler(bare.push_stream, *codecs),
             "Listen": grpc.stream_stream_rpc_method_handler(bare.listen, *codecs),
         },
     )

@@ -388,6 +388,7 @@ class RedisStore(Looks):
         slices = _slices(agents, gone)
         result = None
         for number, (rows, missing) in enumerate(slices):
+            ends = number == len(slices) - 1  # a snapshot's end forgets the call queues that came with no slice
             reply = await self._call(
                 "report",
                 site,
@@ -397,12 +398,12 @@ class RedisStore(Looks):
                 sq=sequence,
                 first=first or sequence,
                 snap=snapshot,
-                last=last,
+                last=last and ends,
                 notice=recall_notice_ms,
                 agents=rows,
                 gone=missing,
                 more=number > 0,
-                cq=dict(call_queues or {}) if number == 0 else {},
+                cq=dict(call_queues or {}) if ends else {},
             )
             touched = tuple(_task(row) for row in reply["rows"])
             unknown = tuple(reply.get("unk", ()))

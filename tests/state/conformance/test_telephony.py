@@ -310,3 +310,18 @@ async def test_a_report_may_stand_for_several_numbers_and_is_old_if_one_of_them_
     again = await run(seen + 3, seen + 4, AgentReport("bob", AgentState.AVAILABLE))
     assert (again.outcome, again.sequence) == (ReportOutcome.DUPLICATE, seen + 3)
     assert await stage.dump() == before
+
+
+async def test_a_snapshot_of_many_agents_keeps_its_call_queues_and_forgets_the_others(stage: Stage) -> None:
+    await stage.agent(group=GROUP)
+    await stage.raw_report(stage.sequence + 1, [], call_queues={"old": "{}"})
+    many = [AgentReport(f"agent{n:03d}", S.AVAILABLE) for n in range(260)]
+    result = await stage.raw_report(
+        stage.sequence + 2, many, snapshot=True, call_queues={"main": "1", "spare": "2"}
+    )
+    assert result.outcome is APPLIED
+    assert len(result.unknown) == 260
+    queues = await stage.store.call_queues(stage.site)
+    assert [(queue.id, queue.body) for queue in queues] == [("main", "1"), ("spare", "2")]
+    more = await stage.raw_report(stage.sequence + 3, [])
+    assert more.outcome is APPLIED, "the feed is not left half-way"

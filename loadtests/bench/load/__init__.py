@@ -1,0 +1,1 @@
+"""The processes that make load: submits in one, desktops in another. Times are perf_counter, one clock for all."""
