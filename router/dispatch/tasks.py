@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -101,11 +102,23 @@ class Tasks:
         return answers
 
     async def submit_many(self, caller: Caller, items: Sequence[NewSubmit]) -> list[Submitted | RouterError]:
-        """Store up to 1000 tasks; each has its own answer or error, none waits for another's."""
+        """Store up to 1000 tasks, in their order; each has its own answer or error, none waits for another's.
+
+        While the store is at one batch the next is compiled.
+        """
+        if len(items) <= BATCH:
+            return await self._submit_batch(caller, items)
         answers: list[Submitted | RouterError] = []
-        for start in range(0, len(items), BATCH):
-            answers += await self._submit_batch(caller, items[start : start + BATCH])
-        return answers
+        under_way: deque[asyncio.Future[list[Submitted | RouterError]]] = deque()
+        try:
+            for start in range(0, len(items), BATCH):
+                batch = self._submit_batch(caller, items[start : start + BATCH])
+                under_way.append(asyncio.ensure_future(batch))
+                if len(under_way) > 1:
+                    answers += await under_way.popleft()
+            return answers + await under_way.popleft()
+        finally:
+            await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _submit_batch(
         self, caller: Caller, items: Sequence[NewSubmit]
@@ -136,7 +149,7 @@ class Tasks:
             plan=compile_plan(work_type, filled, now_ms),
             submitter=caller.id,
             request_id=request_id,
-            fingerprint=fingerprint(spec),
+            fingerprint=fingerprint(spec) if request_id or spec.reference else "",
             **_limits(work_type),
         )
 
