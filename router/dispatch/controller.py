@@ -134,17 +134,19 @@ class Controller:
         a new leader reads everything."""
         if not self.leads:
             return
+        news = True
         if hint.kind == "work":
-            self.matcher.work_arrived(hint.anchor, hint.at_ms, hint.arrived)
+            news = self.matcher.work_arrived(hint.anchor, hint.at_ms, hint.arrived)
         elif hint.kind == "idle" and hint.about:
-            self.matcher.agent_idle(hint.about, hint.at_ms, hint.queued)
+            news = self.matcher.agent_idle(hint.about, hint.at_ms, hint.queued)
             self._room += 1
         elif hint.kind == "busy":
+            news = False
             self.matcher.agent_busy(hint.agent)
-            return
         else:
             self._take_note(hint)
-        self._wake.set()
+        if news:
+            self._wake.set()
 
     def work_coming(self, anchors: Mapping[str, int]) -> AbstractContextManager[None]:
         """Within this, tasks are on their way to these shelves: the loop may claim them at once."""

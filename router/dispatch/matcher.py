@@ -72,22 +72,27 @@ class Matcher:
         self._queued = 0
         """Tasks that the site has queued, as far as was told: no more agents are asked at once."""
         self._coming: list[Counter[str]] = []
-        self._latest_ms: dict[str, int] = {}
+        self._latest_ms: dict[str, float] = {}
         """Shelf -> when work reached it last, by the store's clock."""
         self._moved: dict[str, Agent | None] | None = None
         """What hints say of agents while the index is being read."""
 
     # -- hints -----------------------------------------------------------------------------------------
-    def work_arrived(self, anchor: str, at_ms: int = 0, count: int = 1) -> None:
-        """Tasks were placed on a shelf: only agents with this anchor are worth asking. ('': on any.)"""
+    def work_arrived(self, anchor: str, at_ms: float = 0, count: int = 1) -> bool:
+        """Tasks were placed on a shelf: only agents with this anchor are worth asking. ('': on any.)
+
+        Whether that is news.
+        """
         if not anchor:
-            return self.forget()
+            self.forget()
+            return True
         self._latest_ms[anchor] = max(at_ms, self._latest_ms.get(anchor, 0))
         for coming in self._coming:
             known = min(count, coming[anchor])
             coming[anchor] -= known
             count -= known
         self._note_news(anchor, count)
+        return count > 0
 
     @contextmanager
     def work_coming(self, anchors: Mapping[str, int]) -> Iterator[None]:
@@ -111,12 +116,16 @@ class Matcher:
             waiting, _ = self._news.get(anchor, (0, 0))
             self._news[anchor] = (waiting + count, self._tick)
 
-    def agent_idle(self, agent: Agent, at_ms: int = 0, queued: int | None = None) -> None:
-        """The agent may be asked. ``queued``: tasks that the site had queued at ``at_ms``."""
+    def agent_idle(self, agent: Agent, at_ms: float = 0, queued: int | None = None) -> bool:
+        """The agent may be asked. ``queued``: tasks that the site had queued at ``at_ms``.
+
+        Whether there may be something for it.
+        """
         known = queued == 0 and not self._arrived_since(agent, at_ms)
         self._bench.sit_down(agent, self._tick if known else -1)
         if self._moved is not None:
             self._moved[agent.profile.id] = agent
+        return not known
 
     def agent_busy(self, agent: str) -> None:
         """The agent may not be asked any more."""
@@ -134,7 +143,7 @@ class Matcher:
         self._bench.forget()
         self.agents_changed()
 
-    def _arrived_since(self, agent: Agent, at_ms: int) -> bool:
+    def _arrived_since(self, agent: Agent, at_ms: float) -> bool:
         """Whether work reached a shelf of the agent's at that time or later; both by the store's clock."""
         profile = agent.profile
         shelves = agent_anchors(profile.id, profile.skills, profile.teams)

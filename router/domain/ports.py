@@ -157,8 +157,8 @@ class Hint(NamedTuple):
     ``agent``: its state, readiness or draining changed; ``about`` is the agent then, without one it is to be read.
     ``idle``: the agent came into the idle index or changed in it; ``about`` is the agent then, without one many did and
     the index is to be read. ``busy``: it left the index otherwise than by an offer. (``about`` lacks the display name.)
-    ``at_ms``: when, by the store's clock. ``queued``: tasks that the site had queued then (None: not told).
-    ``arrived``: how many tasks reached the shelf (``work``).
+    ``at_ms``: when, by the store's clock, with the fraction that it can tell. ``queued``: tasks that the site had
+    queued then (None: not told). ``arrived``: how many tasks reached the shelf (``work``).
     """
 
     kind: str
@@ -172,7 +172,7 @@ class Hint(NamedTuple):
     anchor: str = ""
     notice_ms: int = 0
     about: Agent | None = None
-    at_ms: int = 0
+    at_ms: float = 0
     queued: int | None = None
     arrived: int = 1
 

@@ -388,7 +388,9 @@ class RedisStore(Looks):
         slices = _slices(agents, gone)
         result = None
         for number, (rows, missing) in enumerate(slices):
-            ends = number == len(slices) - 1  # a snapshot's end forgets the call queues that came with no slice
+            ends = (
+                number == len(slices) - 1
+            )  # a snapshot's end forgets the call queues that came with no slice
             reply = await self._call(
                 "report",
                 site,

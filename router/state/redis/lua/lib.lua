@@ -9,6 +9,7 @@
 local K     -- the keys of this call by their names
 local A     -- the named arguments of this call
 local NOW   -- its time in ms
+local EXACT -- the same with its fraction: tells which of two calls came first
 local U     -- its unit of work: what was read, and what commit() will write
 
 local SHIFT = 4503599627370496  -- 2^52: origins below zero sort too (routing.ORIGIN_SHIFT)
@@ -516,7 +517,7 @@ local function tell_moved(id)
     publish(nil, {k = 'busy', ag = id, gr = was.gr})
   end
   if is.member then
-    publish(nil, {k = 'idle', ag = id, gr = is.gr, a = a, at = NOW, q = queued()})
+    publish(nil, {k = 'idle', ag = id, gr = is.gr, a = a, at = EXACT, q = queued()})
   end
 end
 
@@ -528,7 +529,7 @@ local function commit_hints()
     if not placed[anchor] then order[#order + 1] = anchor end
     bump(placed, anchor, 1)
   end
-  for _, anchor in ipairs(order) do publish(nil, {k = 'work', an = anchor, at = NOW, n = placed[anchor]}) end
+  for _, anchor in ipairs(order) do publish(nil, {k = 'work', an = anchor, at = EXACT, n = placed[anchor]}) end
   if #U.moved <= MOST_MOVED then
     for _, id in ipairs(U.moved) do tell_moved(id) end
   else
@@ -896,9 +897,16 @@ local function hand_over(id, t, agent_id, a, gate, mode)
 end
 
 -- ---------------------------------------------------------------------------------------------- registration
+-- The store's clock: whole milliseconds, and with their fraction.
 local function clock()
   local now = redis.call('TIME')
-  return tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
+  local exact = tonumber(now[1]) * 1000 + tonumber(now[2]) / 1000
+  return math.floor(exact), exact
+end
+
+local function given(text)
+  local now = tonumber(text)
+  return now, now
 end
 
 local function transition(name, names, flags, body)
@@ -916,7 +924,7 @@ local function transition(name, names, flags, body)
     callback = function(keys, args)
       K = named[keys[1]] or by_name(keys)
       A = cmsgpack.unpack(args[2])
-      NOW = args[1] ~= '' and tonumber(args[1]) or clock()
+      NOW, EXACT = (args[1] ~= '' and given or clock)(args[1])
       U = new_unit()
       local reply = body()
       if U.mine[1] then reply.h = U.mine end
