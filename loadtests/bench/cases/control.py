@@ -73,8 +73,8 @@ async def recall(stage: Stage, plan: Plan) -> Found:
 
 
 async def gate(stage: Stage, plan: Plan) -> Found:
-    """A gate held closed by hand opens on 500 idle agents with work for each: the time to each offer shown."""
-    floor = await Floor.open(stage, _WAITING, holds=False)
+    """A gate closed by hand opens on 500 idle agents, who read offers for two seconds: the time to each offer shown."""
+    floor = await Floor.open(stage, _WAITING, reads_s=2.0)
     rounds: list[list[float]] = []
     async with stage.supervisor(floor.router) as boss:
         for _ in range(plan.rounds + 1):
@@ -107,7 +107,7 @@ class Floor:
         self._queues = names("calls", _CALL_QUEUES)
 
     @classmethod
-    async def open(cls, stage: Stage, agents: int, holds: bool) -> Floor:
+    async def open(cls, stage: Stage, agents: int, **desks: Any) -> Floor:
         """Everybody is there, available and idle."""
         floor = cls(stage, await stage.router(), await generators(stage))
         ids = names("desk", agents)
@@ -115,7 +115,7 @@ class Floor:
             await floor._set_policy(boss)
             await furnish(boss, ids, group=GROUP)
         address = floor.router.address
-        await floor._desks.ask("sit_down", address=address, sites=[SITE], agents=ids, holds=holds)
+        await floor._desks.ask("sit_down", address=address, sites=[SITE], agents=ids, **desks)
         await floor._submits.ask(
             "feed", address=address, site=SITE, agents=ids, call_queues=floor._queues, group=GROUP
         )

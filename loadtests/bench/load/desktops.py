@@ -48,16 +48,17 @@ class Seen:
 
 
 class Desktop:
-    """One session. It accepts what it is offered, and then completes it, or holds it until it is recalled.
+    """One session. It accepts what it is offered, after ``reads_s``, and then completes it, or holds it until recalled.
 
     Each action asks for its result, as a real desktop does, and the next one waits for it: there is one writer.
     """
 
-    def __init__(self, stub: Any, site: str, agent: str, seen: Seen, holds: bool) -> None:
+    def __init__(self, stub: Any, site: str, agent: str, seen: Seen, holds: bool, reads_s: float) -> None:
         self._call = stub.Session(metadata=bearer(site, "agent", agent))
         self._agent = agent
         self._seen = seen
         self._holds = holds
+        self._reads_s = reads_s
 
     async def open(self) -> None:
         """Say hello, and see the snapshot."""
@@ -75,6 +76,8 @@ class Desktop:
                     offer = message.offer_made.offer
                     self._seen.offer(offer.task.reference)
                     task, fence = offer.task.name, offer.fence
+                    if self._reads_s:
+                        await asyncio.sleep(self._reads_s)
                     await self._write("a", accept=Request.Accept(task=task, fence=fence))
                 case "result":
                     await self._answered(message.result, task, fence)
@@ -118,6 +121,7 @@ class Desktops:
         sites: Sequence[str],
         agents: Sequence[str],
         holds: bool = False,
+        reads_s: float = 0.0,
         connections: int = 1,
     ) -> int:
         """Open a session for each agent of each site, on so many connections; how many are open now."""
@@ -128,7 +132,10 @@ class Desktops:
                 agents_pb2_grpc.AgentServiceStub(await self._channels.to(address, (first + i) % connections))
                 for i in range(len(part))
             ]
-            desks = [Desktop(stub, *pair, self._seen, holds) for stub, pair in zip(stubs, part, strict=True)]
+            desks = [
+                Desktop(stub, *pair, self._seen, holds, reads_s)
+                for stub, pair in zip(stubs, part, strict=True)
+            ]
             await asyncio.gather(*(desk.open() for desk in desks))
             self._open += desks
             self._working += [asyncio.create_task(self._watched(desk.work())) for desk in desks]
