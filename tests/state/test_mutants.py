@@ -215,8 +215,8 @@ FAULTS = [
     Fault(
         "a repeated report counts",
         "report",
-        "(A.sq > sequence or open)",
-        "(A.sq >= sequence or open)",
+        "(A.first > sequence or open)",
+        "(A.first >= sequence or open)",
         partial(test_telephony.test_an_old_or_repeated_sequence_number_changes_nothing, snapshot=False),
     ),
     Fault(
