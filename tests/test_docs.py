@@ -31,7 +31,7 @@ from router.rpc.errors import CODES
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 OURS = (
-    *("api", "architecture", "blending", "lifecycle", "load-tests", "operations", "policies"),
+    *("api", "architecture", "blending", "guarantees", "lifecycle", "load-tests", "operations", "policies"),
     *("trying-policies", "why"),
 )
 OPEN = frozenset(TaskState) - ENDED_STATES

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from router.state.redis.wire import packed
 from tests.support.builders import T0, new_task
 from tests.support.servers import ask, cluster, pid_of, primary_and_replica, stopped
 from tests.support.stage import Stage
+from tests.support.wait import wait_until
 
 pytestmark = [pytest.mark.store, pytest.mark.timeout(60)]
 
@@ -139,6 +143,28 @@ async def test_a_store_closes_when_what_is_under_way_is_answered(ports: tuple[in
         submitting = asyncio.ensure_future(submit(store))
         await asyncio.sleep(0)
     assert (await taken(submitting))[1]
+
+
+async def test_what_was_acknowledged_survives_its_primary(ports: tuple[int, int], store: RedisStore) -> None:
+    acknowledged: list[str] = []
+
+    async def submit_until_it_is_gone(submitter: int) -> None:
+        with contextlib.suppress(StoreUnavailable):
+            for number in itertools.count():
+                id = f"{submitter}-{number}"
+                await store.submit(SITE, [new_task(id)], now_ms=T0)
+                acknowledged.append(id)
+
+    primary = await pid_of(ports[0])
+    async with asyncio.TaskGroup() as submitting:
+        for submitter in range(8):
+            submitting.create_task(submit_until_it_is_gone(submitter))
+        await wait_until(lambda: len(acknowledged) > 100, "work should be taken", 20)
+        os.kill(primary, signal.SIGKILL)
+    await ask(ports[1], "REPLICAOF", "NO", "ONE")
+    kept = await ask(ports[1], "HKEYS", key(SITE, "tasks"))
+    assert isinstance(kept, list)
+    assert set(acknowledged) <= {id.decode() for id in kept}
 
 
 @pytest.mark.cluster
