@@ -117,9 +117,11 @@ async def test_a_repeat_on_another_connection_is_not_acknowledged_before_the_fir
 async def test_a_refusal_is_definite_whatever_the_replica_does(
     ports: tuple[int, int], store: RedisStore
 ) -> None:
-    tasks = key(SITE, "tasks")
+    tasks, told = key(SITE, "tasks"), list[str]()
+    store.connections.on_lost(lambda: told.append("lost"))
     with stopped(await pid_of(ports[1])), pytest.raises(ResponseError, match="unknown command"):
         await store.connections.send_packed(packed(("NONESUCH", tasks)), tasks, changes=True)
+    assert not told, "no answer was withheld"
 
 
 async def test_who_listens_is_told_to_look_again(ports: tuple[int, int], store: RedisStore) -> None:

@@ -117,6 +117,17 @@ async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None
         assert await read(store, lambda client: client.get("task")) == "kept"
 
 
+async def test_one_that_keeps_nothing_leaves_what_is_there_alone(tmp_path: Path) -> None:
+    async with EmbeddedStore(tmp_path) as store:
+        await read(store, lambda client: client.set("task", "kept"))
+    for _ in range(2):
+        async with EmbeddedStore(tmp_path, durability="dev") as store:
+            assert await read(store, lambda client: client.dbsize()) == 0
+            await read(store, lambda client: client.set("task", "forgotten"))
+    async with EmbeddedStore(tmp_path) as store:
+        assert await read(store, lambda client: client.get("task")) == "kept"
+
+
 async def test_two_routers_do_not_share_a_directory(tmp_path: Path) -> None:
     async with EmbeddedStore(tmp_path) as first:
         with pytest.raises(

@@ -68,7 +68,7 @@ class ConfirmedWire:
         confirmed = not isinstance(marked, Exception) and isinstance(replicas, int) and replicas > 0
         for (_, answer), result in zip(held, results, strict=True):
             _settle(answer, result, confirmed)
-        if not confirmed:
+        if not confirmed and not all(isinstance(result, BaseException) for result in results):
             self._tell_unconfirmed()
 
 
