@@ -144,16 +144,18 @@ async def _check_server(ask: Ask, durability: Durability) -> Found:
     store = identify(await ask("INFO", "server"))
     refuse_old(store)
     refuse_eviction(store, await _eviction_policy(ask))
-    return Found(store, refuse_weaker(store, durability, await _told(ask) if NEEDS[durability] else {}))
+    return Found(store, refuse_weaker(store, durability, await told_by(ask) if NEEDS[durability] else {}))
 
 
-async def _told(ask: Ask) -> dict[str, str]:
-    """What the server tells of its durability: by CONFIG, or as far as INFO goes where that command is forbidden."""
+async def told_by(ask: Ask) -> dict[str, str]:
+    """What the server tells of its durability: by CONFIG, and as far as INFO goes where that is forbidden."""
+    wanted = [need.setting for need in NEEDS["ha"]]
     try:
-        settings = await ask("CONFIG GET", *(need.setting for need in NEEDS["ha"]))
+        settings = await ask("CONFIG GET", *wanted)
     except ResponseError:
         settings = {}
-    return {name: str(value) for name, value in settings.items()} or await _told_by_info(ask)
+    told = {name: str(value) for name, value in settings.items()}
+    return told if len(told) == len(wanted) else await _told_by_info(ask) | told
 
 
 async def _told_by_info(ask: Ask) -> dict[str, str]:

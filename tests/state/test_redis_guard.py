@@ -21,6 +21,7 @@ from router.state.redis_guard import (
     refuse_eviction,
     refuse_old,
     refuse_weaker,
+    told_by,
 )
 from tests.support.servers import ask, cluster
 
@@ -143,6 +144,20 @@ async def test_a_store_that_keeps_less_than_asked_is_refused(client: Redis) -> N
         await check_store(client, "ha")
     await client.config_set("min-replicas-to-write", 1)
     await check_store(client, "ha")
+
+
+async def test_what_config_leaves_out_is_read_from_info() -> None:
+    """Some hosted stores tell a few settings only."""
+
+    async def ask(*words: str) -> dict[str, Any]:
+        answers = {"CONFIG GET": {"appendfsync": "always"}, "INFO": {"aof_enabled": 1, "role": "master"}}
+        return answers[words[0]]
+
+    assert await told_by(ask) == {
+        "appendfsync": "always",
+        "appendonly": "yes",
+        "min-replicas-to-write": "0",
+    }
 
 
 @pytest.mark.store
