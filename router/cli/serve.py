@@ -26,8 +26,8 @@ def serve(
     durability: Annotated[
         str | None,
         typer.Option(
-            help="What the store is to survive: dev keeps nothing, standard loses at most the last second, durable"
-            " nothing that was acknowledged, ha not even with the store's machine (with --redis-url). [standard]"
+            help="What the store is to survive: dev keeps nothing, standard loses about the last second, durable"
+            " nothing that was acknowledged, ha waits for a replica too (needs --redis-url). [standard]"
         ),
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that share the port. [1]")] = None,

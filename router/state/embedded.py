@@ -76,7 +76,7 @@ class EmbeddedStore:
     >>> async with EmbeddedStore("workrouter-data") as store:  # doctest: +SKIP
     ...     client = redis.asyncio.from_url(store.url)
 
-    ``durability``: ``dev`` keeps nothing and begins empty, ``standard`` loses at most the last second, ``durable``
+    ``durability``: ``dev`` keeps nothing and begins empty, ``standard`` loses about the last second, ``durable``
     nothing that was acknowledged. ``cluster`` makes it a cluster of one node that serves every slot, on a loopback
     port, for tests. ``server`` names another server program than the packaged one.
 

@@ -12,9 +12,10 @@ import pytest
 from router.app import build
 from router.state.redis.confirmed import CONFIRM_MS
 from router.state.redis_guard import UnfitStoreError
-from router.v1 import common_pb2, tasks_pb2
+from router.v1 import agents_pb2, common_pb2, tasks_pb2
 from tests.rpc.conftest import World, settings
 from tests.rpc.refusals import refused
+from tests.rpc.test_agents import opened, until
 from tests.support.servers import ask, pid_of, primary_and_replica, stopped
 
 pytestmark = [pytest.mark.store, pytest.mark.timeout(60)]
@@ -43,6 +44,26 @@ async def test_a_submit_without_the_replica_is_unknown_and_its_repeat_answers_th
             assert repeated == await world.tasks("SubmitTask", request)
             listed = await world.tasks("ListTasks", tasks_pb2.ListTasksRequest())
             assert {task.name for task in listed.tasks} == {known.name, repeated.name}
+            await world.channel.close()
+
+
+async def test_desks_go_on_after_the_replica_was_away(tmp_path: Path) -> None:
+    async with primary_and_replica(tmp_path) as (primary, replica):
+        url = f"redis://127.0.0.1:{primary}"
+        async with build(settings(redis_url=url, durability="ha")) as app:
+            world = World(app)
+            await world.furnish()
+            stream, _ = await opened(world)
+            with stopped(await pid_of(replica)):
+                code, _, _ = await refused(world.submit(reference="while away"))
+                assert code is grpc.StatusCode.UNAVAILABLE
+            task = await world.submit(reference="while away")
+            offer = (await until(stream, "offer_made")).offer
+            assert offer.task.name == task.name
+            accept = agents_pb2.SessionRequest.Accept(task=task.name, fence=offer.fence)
+            await stream.write(agents_pb2.SessionRequest(correlation_id="1", accept=accept))
+            assert (await until(stream, "result")).lease.fence == offer.fence
+            stream.cancel()
             await world.channel.close()
 
 
