@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from router.app import build
+from router.domain.errors import StoreUnavailable
 from router.state.redis.confirmed import CONFIRM_MS
 from router.state.redis_guard import UnfitStoreError
 from router.v1 import agents_pb2, common_pb2, tasks_pb2
@@ -71,5 +72,10 @@ async def test_a_store_without_a_required_replica_is_refused(tmp_path: Path) -> 
     async with primary_and_replica(tmp_path) as (primary, _):
         await ask(primary, "CONFIG", "SET", "min-replicas-to-write", 0)
         with pytest.raises(UnfitStoreError, match="set min-replicas-to-write 1"):
+            async with build(settings(redis_url=f"redis://127.0.0.1:{primary}", durability="ha")):
+                pass
+        # One more than there are: as if the replica had been away for long.
+        await ask(primary, "CONFIG", "SET", "min-replicas-to-write", 2)
+        with pytest.raises(StoreUnavailable, match="NOREPLICAS"):
             async with build(settings(redis_url=f"redis://127.0.0.1:{primary}", durability="ha")):
                 pass
