@@ -91,8 +91,8 @@ class Wire:
         self._asked: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
 
-    def send(self, packed: bytes) -> asyncio.Future[Any]:
-        """The answer to a packed command, or redis-py's error for it.
+    def send(self, packed: bytes, key: str = "") -> asyncio.Future[Any]:
+        """The answer to a packed command, or redis-py's error for it. Whatever its ``key``: here is one server.
 
         A caller that is cancelled stops waiting; its command runs to its end all the same.
         """
