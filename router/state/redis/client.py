@@ -34,7 +34,7 @@ from router.domain.errors import StoreUnavailable
 from router.state.redis.confirmed import ConfirmedWire
 from router.state.redis.keys import PREFIX
 from router.state.redis.library import Library
-from router.state.redis.wire import Opener, Wire, packed
+from router.state.redis.wire import Opener, Unclaimed, Wire, packed
 
 Command = tuple[Any, ...]
 
@@ -63,6 +63,7 @@ class Connections:
         self._timeout_s = timeout_s
         self._client: Redis | RedisCluster = self._connect()
         self._lost: Callable[[], None] = lambda: None
+        self._late: Unclaimed = lambda answer: None
         self._way = self._way_by(self._wire)
         self._changing = self._way_by(self._confirmed_wire) if replicated else self._way
 
@@ -96,8 +97,15 @@ class Connections:
         """``told`` is called when a connection broke under commands or no replica confirmed: answers are missing."""
         self._lost = told
 
+    def on_unclaimed(self, given: Unclaimed) -> None:
+        """``given`` gets the answers whose callers wait no more: what they tell others is to be heard all the same."""
+        self._late = given
+
     def _broke(self) -> None:
         self._lost()
+
+    def _unclaimed(self, answer: Any) -> None:
+        self._late(answer)
 
     async def load(self, library: Library) -> None:
         """Load the library into every primary that lacks it."""
@@ -129,10 +137,10 @@ class Connections:
 
     # -- how -----------------------------------------------------------------------------------------------
     def _wire(self, opener: Opener) -> Wire:
-        return Wire(opener, self._timeout_s, self._broke)
+        return Wire(opener, self._timeout_s, self._broke, self._unclaimed)
 
     def _confirmed_wire(self, opener: Opener) -> ConfirmedWire:
-        return ConfirmedWire(self._wire(opener), self._broke)
+        return ConfirmedWire(self._wire(opener), self._broke, self._unclaimed)
 
     def _way_by(self, wire: Callable[[Opener], _Wire]) -> _One | _Slots:
         if isinstance(self._client, RedisCluster):

@@ -16,7 +16,7 @@ from typing import Any
 
 from router.domain.errors import StoreUnavailable
 from router.state.redis.keys import mark
-from router.state.redis.wire import Wire, packed
+from router.state.redis.wire import Unclaimed, Wire, packed
 
 CONFIRM_MS = 1000
 """How long a replica may take to confirm; after that the outcome is unknown."""
@@ -29,10 +29,12 @@ Held = tuple[bytes, asyncio.Future[Any]]
 class ConfirmedWire:
     """A wire for changes; one that no replica has confirmed in time is answered StoreUnavailable."""
 
-    def __init__(self, wire: Wire, unconfirmed: Callable[[], None]) -> None:
-        """``unconfirmed``: told when changes were made, perhaps, and their answers withheld."""
+    def __init__(self, wire: Wire, unconfirmed: Callable[[], None], unclaimed: Unclaimed) -> None:
+        """``unconfirmed``: told when changes were made, perhaps, and their answers withheld. ``unclaimed``: as of a
+        wire."""
         self._wire = wire
         self._tell_unconfirmed = unconfirmed
+        self._unclaimed = unclaimed
         self._held: list[Held] = []
         self._key = ""
         self._rounds: asyncio.Task[None] | None = None
@@ -67,15 +69,16 @@ class ConfirmedWire:
         *results, marked, replicas = await asyncio.gather(*sent, return_exceptions=True)
         confirmed = not isinstance(marked, Exception) and isinstance(replicas, int) and replicas > 0
         for (_, answer), result in zip(held, results, strict=True):
-            _settle(answer, result, confirmed)
+            if answer.cancelled():
+                self._unclaimed(result)
+            else:
+                _settle(answer, result, confirmed)
         if not confirmed and not all(isinstance(result, BaseException) for result in results):
             self._tell_unconfirmed()
 
 
 def _settle(answer: asyncio.Future[Any], result: Any, confirmed: bool) -> None:
     """Hand out an answer; one that speaks of changes is withheld without a confirmation, an error is not."""
-    if answer.done():
-        return
     if isinstance(result, BaseException):
         answer.set_exception(result)
     elif confirmed:

@@ -24,6 +24,7 @@ from router.domain.model import (
     Task,
 )
 from router.domain.ports import (
+    SLICE,
     Audit,
     Change,
     Claim,
@@ -47,8 +48,6 @@ Reply = dict[str, Any]
 
 MOST_PER_CALL = 100
 """Tasks of a submit or a purge."""
-SLICE = 25
-"""Tasks or agents of one function call of a submit or a report: bounds how long the store is busy at a stretch."""
 SILENT_MS, FORGET_MS = 15_000, 600_000
 """A worker silent for so long is told of, and forgotten."""
 
@@ -62,6 +61,7 @@ class RedisStore(Looks):
         self._max_tasks = max_tasks
         self._hints = HintReceiver(connections)
         connections.on_lost(self._hints.answers_lost)
+        connections.on_unclaimed(self._hear)
         self._known_sites: set[str] = set()
         self._loading = asyncio.Lock()
 
@@ -565,9 +565,24 @@ class RedisStore(Looks):
             await self._load_again()
             answer = await self._connections.send_packed(*call, changes=changes)
         reply: Reply = records.unpack(answer)
+        self._pass_on(reply)
+        return reply
+
+    def _pass_on(self, reply: Reply) -> None:
+        """Hand on the hints that came with an answer."""
         if "h" in reply:
             self._hints.came_with(reply["h"], _task(reply) if "t" in reply else None)
-        return reply
+
+    def _hear(self, answer: Any) -> None:
+        """The hints of an answer that nobody waits for; it may be that of a look, which has none."""
+        if not isinstance(answer, bytes):
+            return
+        try:
+            reply = records.unpack(answer)
+        except ValueError:
+            return
+        if isinstance(reply, dict) and "o" in reply:
+            self._pass_on(reply)
 
     async def _load_again(self) -> None:
         """After a restart without persistence or a failover the library is gone; it had not run anything."""
