@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
-AppendFsync = Literal["always", "everysec", "no"]
+from router.domain.durability import Durability
+
 LOG_LEVELS = ("debug", "info", "warning", "error")
 STORE_SCHEMES = ("redis", "rediss", "unix", "sentinel", "cluster", "memory")
 
@@ -34,8 +35,8 @@ class Settings:
     redis_url: str = ""
     """Empty: the router starts its own store in ``data_dir``. ``memory://`` keeps nothing beyond the process."""
     data_dir: Path = Path("workrouter-data")
-    appendfsync: AppendFsync = "everysec"
-    """Durability of the own store: `always` loses no acknowledged write, `everysec` at most the last second."""
+    durability: Durability = "standard"
+    """What the store is to survive; its own store is set so, one by URL is checked. See docs/guarantees.md."""
     workers: int = 1
     dev: bool | None = None
     """Accept tokens like ``dev:default:agent:alice``. None: on a loopback address without any other credentials."""
@@ -158,14 +159,27 @@ def _value_problems(settings: Settings) -> Iterator[tuple[str, str]]:
         )
     if scheme == "memory" and settings.workers > 1:
         yield "workers", "cannot share a store in memory; give --workers 1, or leave out --redis-url"
-    if settings.appendfsync not in get_args(AppendFsync):
-        yield "appendfsync", f"is {settings.appendfsync!r}; write one of {', '.join(get_args(AppendFsync))}"
+    if problem := _durability_problem(settings.durability, scheme):
+        yield "durability", problem
     if settings.log_level not in LOG_LEVELS:
         yield "log_level", f"is {settings.log_level!r}; write one of {', '.join(LOG_LEVELS)}"
     for option, low, high in _BOUNDS:
         value = getattr(settings, option)
         if value is not None and not low <= value <= high:
             yield option, f"is {value:g}; write a number from {low:g} to {high:g}"
+
+
+def _durability_problem(durability: str, scheme: str) -> str:
+    """A scheme is empty for the own store."""
+    if durability not in get_args(Durability):
+        return f"is {durability!r}; write one of {', '.join(get_args(Durability))}"
+    if durability == "ha" and not scheme:
+        return "ha needs a store with a replica; give --redis-url, or write durable"
+    if durability in ("durable", "ha") and scheme == "memory":
+        return (
+            f"a store in memory keeps nothing, so it cannot be {durability}; leave out --redis-url memory://"
+        )
+    return ""
 
 
 _BOUNDS: tuple[tuple[str, float, float], ...] = (

@@ -20,6 +20,7 @@ import pytest
 from router.app import build
 from router.config import Settings
 from router.dispatch.caller import ROLES
+from router.domain.durability import Durability
 from router.domain.errors import RouterError
 from router.domain.lifecycle import SUBMIT_TARGETS, TRANSITIONS
 from router.domain.model import ENDED_STATES, TaskState
@@ -27,11 +28,12 @@ from router.policies.blending import PolicyDocument, build_policy
 from router.policies.blending.registry import BUILT_IN_LAWS
 from router.rpc.auth import METHOD_ROLES
 from router.rpc.errors import CODES
+from router.state.redis_guard import NEEDS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 OURS = (
-    *("api", "architecture", "blending", "lifecycle", "load-tests", "operations", "policies"),
+    *("api", "architecture", "blending", "guarantees", "lifecycle", "load-tests", "operations", "policies"),
     *("trying-policies", "why"),
 )
 OPEN = frozenset(TaskState) - ENDED_STATES
@@ -222,6 +224,26 @@ def test_the_option_table_is_that_of_the_settings() -> None:
         for f in fields(Settings)
     ]
     assert_table(text_of("operations"), "Option", rows)
+
+
+# -- guarantees.md -----------------------------------------------------------------------------------------
+def wanted(durability: Durability, setting: str) -> str:
+    """What a durability needs of a setting, as the table says it."""
+    needs = [need for need in NEEDS[durability] if need.setting == setting]
+    return "".join(", ".join(f"`{v}`" for v in n.values) or f"{n.at_least} or more" for n in needs)
+
+
+def test_the_settings_of_each_durability_are_those_of_the_guard() -> None:
+    assert [row[0].split()[0] for row in table_under(text_of("guarantees"), "Profile")] == [
+        f"`{durability}`" for durability in NEEDS
+    ]
+    columns: tuple[Durability, ...] = ("standard", "durable", "ha")
+    rows: Rows = [
+        (f"`{need.setting}`", *(wanted(durability, need.setting) for durability in columns))
+        for need in NEEDS["ha"]
+    ]
+    assert not NEEDS["dev"]
+    assert_table(text_of("guarantees"), "Setting", rows)
 
 
 # -- all of them -------------------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ async def _assemble(
 
 def place_of(settings: Settings) -> contextlib.AbstractAsyncContextManager[Place]:
     """Where the store of these settings is; our own one runs as long as the context."""
-    return placed(settings.redis_url, settings.data_dir, settings.appendfsync)
+    return placed(settings.redis_url, settings.data_dir, settings.durability)
 
 
 def _metrics(settings: Settings, stack: AsyncExitStack) -> list[grpc.aio.ServerInterceptor]:

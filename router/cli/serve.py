@@ -23,11 +23,11 @@ def serve(
     data_dir: Annotated[
         Path | None, typer.Option(help="Where the own store keeps its data. [workrouter-data]")
     ] = None,
-    appendfsync: Annotated[
+    durability: Annotated[
         str | None,
         typer.Option(
-            help="Durability of the own store: always loses no acknowledged write, everysec at most the last"
-            " second. [everysec]"
+            help="What the store is to survive: dev keeps nothing, standard loses about the last second, durable"
+            " nothing that was acknowledged, ha waits for a replica too (needs --redis-url). [standard]"
         ),
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that share the port. [1]")] = None,

@@ -7,6 +7,7 @@ same with 50 idle agents as with 5,000.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Place(Enum):
 @dataclass(slots=True)
 class Seat:
     """One idle agent. ``tick``: nothing that had arrived by then is for it (-1: not known), ``told_s``: since when it
-    is known."""
+    is known. ``at_ms``: the hint with which it came, by the store's clock."""
 
     agent: Agent
     key: Key
@@ -44,6 +45,7 @@ class Seat:
     ready_ms: int
     tick: int = -1
     told_s: float = 0.0
+    at_ms: float = 0.0
     place: Place = Place.RESTING
 
 
@@ -58,11 +60,18 @@ class Bench:
         self._told: dict[str, SortedList] = {}
         """Shelf -> told agents that read it; only of shelves on which work has arrived."""
         self._told_at: deque[tuple[float, Seat]] = deque()
+        self._latest: dict[str, int] = {}
+        """Shelf -> the tick at which work reached it last."""
         self._choice = "longest_idle"
         self._min_idle_ms = 0
 
     def __len__(self) -> int:
         return len(self._seats)
+
+    def agent(self, id: str) -> Agent | None:
+        """The agent, if it sits here."""
+        seat = self._seats.get(id)
+        return seat.agent if seat else None
 
     # -- who sits here ---------------------------------------------------------------------------------
     def fill(self, agents: Iterable[Agent]) -> None:
@@ -71,17 +80,29 @@ class Bench:
         self._clear()
         for agent in agents:
             known = before.get(agent.profile.id)
-            self._sit(agent, known.tick if known is not None and known.agent == agent else -1)
+            if known is not None and known.agent == agent:
+                self._sit(agent, known.tick, known.told_s, known.at_ms)
+            else:
+                self._sit(agent)
+        told = [(seat.told_s, seat) for seat in self._seats.values() if seat.tick >= 0]
+        self._told_at = deque(sorted(told, key=lambda item: item[0]))
 
-    def sit_down(self, agent: Agent, tick: int = -1) -> None:
+    def sit_down(self, agent: Agent, tick: int = -1, at_ms: float = 0.0) -> None:
         """An agent came, or has changed. ``tick``: it need not be asked for what had arrived by then."""
         self.leave(agent.profile.id)
-        self._sit(agent, tick)
+        seat = self._sit(agent, tick, self._clock.monotonic(), at_ms)
+        if tick >= 0:
+            self._told_at.append((seat.told_s, seat))
 
-    def leave(self, agent: str) -> None:
-        """The agent is not idle any more."""
-        seat = self._seats.pop(agent, None)
-        if seat is not None:
+    def work_reached(self, shelf: str, tick: int) -> None:
+        """Work arrived at a shelf: who was told before, and rests now, is to be asked after its rest."""
+        self._latest[shelf] = tick
+
+    def leave(self, agent: str, at_ms: float = math.inf) -> None:
+        """The agent is not idle any more, as of ``at_ms``; who came after that stays."""
+        seat = self._seats.get(agent)
+        if seat is not None and seat.at_ms <= at_ms:
+            del self._seats[agent]
             self._take_out(seat)
 
     # -- what became of asking an agent; if it sat down anew meanwhile, that is no news of it ----------
@@ -101,7 +122,8 @@ class Bench:
         """There is nothing for it of all that had arrived by ``tick``."""
         if seat := self._asked(agent):
             self._take_out(seat)
-            seat.tick = tick
+            seat.tick, seat.told_s = tick, self._clock.monotonic()
+            self._told_at.append((seat.told_s, seat))
             self._put_told(seat)
 
     def nothing_for_fresh(self, tick: int) -> None:
@@ -171,18 +193,20 @@ class Bench:
         for readers in self._told.values():
             readers.clear()
 
-    def _sit(self, agent: Agent, tick: int) -> None:
+    def _sit(self, agent: Agent, tick: int = -1, told_s: float = 0.0, at_ms: float = 0.0) -> Seat:
         id, profile, now_ms = agent.profile.id, agent.profile, self._clock.now_ms()
         key: Key = (*rank_of(agent, now_ms, self._choice), id)
         anchors = frozenset(agent_anchors(id, profile.skills, profile.teams))
         ready_ms = agent.idle_since_ms + self._min_idle_ms
-        seat = self._seats[id] = Seat(agent, key, anchors, ready_ms if ready_ms > now_ms else 0, tick)
+        rests_until_ms = ready_ms if ready_ms > now_ms else 0
+        seat = self._seats[id] = Seat(agent, key, anchors, rests_until_ms, tick, told_s, at_ms)
         self._put(seat)
+        return seat
 
     def _put(self, seat: Seat) -> None:
         if seat.ready_ms:
             self._put_resting(seat)
-        elif seat.tick >= 0:
+        elif seat.tick >= 0 and not any(self._latest.get(shelf, -1) > seat.tick for shelf in seat.anchors):
             self._put_told(seat)
         else:
             seat.place = Place.FRESH
@@ -193,8 +217,7 @@ class Bench:
         self._resting.add((seat.ready_ms, seat.agent.profile.id))
 
     def _put_told(self, seat: Seat) -> None:
-        seat.place, seat.told_s = Place.TOLD, self._clock.monotonic()
-        self._told_at.append((seat.told_s, seat))
+        seat.place = Place.TOLD
         for shelf in self._told.keys() & seat.anchors:
             self._told[shelf].add(seat.key)
 

@@ -142,7 +142,7 @@ class Controller:
             self._room += 1
         elif hint.kind == "busy":
             news = False
-            self.matcher.agent_busy(hint.agent)
+            self.matcher.agent_busy(hint.agent, hint.at_ms or math.inf)
         else:
             self._take_note(hint)
         if news:
@@ -193,8 +193,13 @@ class Controller:
             return self._not_before - began
         pause_s = await self._whole_step()
         now = self._clock.monotonic()
-        self._look_due, self._not_before = now + pause_s, now + _REST_PER_LOOK * (now - began)
+        self._look_due, self._not_before = now + pause_s, now + self._rest_after(now - began)
         return pause_s
+
+    @staticmethod
+    def _rest_after(took_s: float) -> float:
+        """How long to wait before the next look; a store that stood still is no reason to wait long."""
+        return min(_RULES_S, _REST_PER_LOOK * took_s)
 
     def _may_push_at_once(self) -> bool:
         """Whether the last look is so fresh that new work goes out under it: the store checks each claim anyway."""
@@ -230,12 +235,11 @@ class Controller:
         now = self._clock.monotonic()
         if self._leads_until - now > self._lease_ms / 1000 - self._renew_s:
             return True
-        led = self.leads
         term = await self._store.lead(self._site, self._group, self._worker, self._lease_ms)
         if term != self._term:
             self._term = term
             self._reset()
-        if not led:
+        if not self.leads:
             self.matcher.forget()  # what hints told meanwhile was not noted
         self._leads_until = now + self._lease_ms / 1000 if term else 0.0
         return bool(term)

@@ -54,6 +54,7 @@ class Session:
         self._overflow = False
         self._known: dict[str, int] = {}
         self._display_name: str | None = None
+        self._told_ms = 0.0
 
     def remember(self, snapshot: Snapshot) -> None:
         """What the snapshot tells need not be told again by a hint that was under way."""
@@ -61,6 +62,13 @@ class Session:
         self._display_name = snapshot.agent.profile.display_name
         for task in (*snapshot.tasks, *snapshot.parked):
             self._note(task)
+
+    def is_newer(self, at_ms: float) -> bool:
+        """Whether what happened at that time, by the store's clock, comes after what was told of the agent before."""
+        if at_ms and at_ms < self._told_ms:
+            return False
+        self._told_ms = max(at_ms, self._told_ms)
+        return True
 
     def named(self, agent: Agent | None) -> Agent | None:
         """The agent that a hint is about, with its display name; None where it has to be read."""
@@ -146,6 +154,8 @@ class Hub:
         if hint.reason == REPLACED:
             if session.id == hint.source:
                 session.push(Push("replaced", reason="another desktop of this agent connected"))
+            return
+        if hint.kind == "agent" and not session.is_newer(hint.at_ms):
             return
         agent = session.named(hint.about) if hint.kind == "agent" else None
         session.push(Push(hint.kind, hint.task, agent, hint.reason, hint.notice_ms))

@@ -176,8 +176,10 @@ class Router:
         return hint.site not in self._sweepers or unknown_group
 
     def _tell_controllers(self, hint: Hint) -> None:
+        # Of an agent without a group only those hear who match such agents; what names nobody is for all.
+        whose = (hint.group or DEDICATED) if hint.agent else hint.group
         for (site, group), controller in self._controllers.items():
-            if hint.site in ("", site) and (not hint.group or hint.group == group):
+            if hint.site in ("", site) and whose in ("", group):
                 controller.hint(hint)
 
     @contextlib.contextmanager

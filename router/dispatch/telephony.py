@@ -12,7 +12,7 @@ from router.dispatch.caller import ACD, Caller
 from router.dispatch.recorder import OFF, Recorder
 from router.domain.errors import PermissionDenied
 from router.domain.model import AcdCommand, AgentReport, Feed, ReportOutcome
-from router.domain.ports import Clock, Hint, ReportResult, Store
+from router.domain.ports import SLICE, Clock, Hint, ReportResult, Store
 from router.domain.telephony import CallQueueReport, ReportBatch
 
 PART = 100
@@ -77,9 +77,10 @@ class Telephony:
         """Apply messages in their order. Changes that follow one another without a gap are one step of the store."""
         if not _is_run(batches):
             return [await self.report(caller, batch) for batch in batches]
+        queues = [await self._completed(caller.site, queue) for batch in batches for queue in batch.queues]
         whole = batches[-1]._replace(
             agents=[agent for batch in batches for agent in batch.agents],
-            queues=list({queue.id: queue for batch in batches for queue in batch.queues}.values()),
+            queues=list({queue.id: queue for queue in queues}.values()),
         )
         result = await self.report(caller, whole, first=batches[0].sequence)
         if result.outcome is not ReportOutcome.APPLIED:  # and nothing changed: what is old is told one by one
@@ -191,11 +192,11 @@ class Telephony:
 
 
 def _is_run(batches: Sequence[ReportBatch]) -> bool:
-    """Whether these are changes that one step can apply: numbered without a gap, and few enough."""
+    """Whether these are changes that one step can apply as a whole: numbered without a gap, and few enough."""
     return (
         len(batches) > 1
         and not any(batch.snapshot for batch in batches)
         and len({batch.epoch for batch in batches}) == 1
         and all(after.sequence == before.sequence + 1 for before, after in pairwise(batches))
-        and sum(len(batch.agents) for batch in batches) <= PART
+        and sum(len(batch.agents) for batch in batches) <= SLICE
     )

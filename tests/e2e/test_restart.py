@@ -77,7 +77,7 @@ async def _finished_by(floor: Floor, name: str, tasks: set[str]) -> None:
 
 
 async def test_sessions_of_a_killed_router_move_to_the_other(tmp_path: Path, single_url: str) -> None:
-    shared = ("--redis-url", single_url, "--heartbeat-s", "2")
+    shared = ("--redis-url", single_url, "--durability", "dev", "--heartbeat-s", "2")
     with running(tmp_path / "one", *shared) as one, running(tmp_path / "two", *shared) as two:
         # One name with several addresses, as DNS gives it; the first that answers is taken.
         both = f"ipv4:{one.address},{two.address}"

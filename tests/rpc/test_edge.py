@@ -244,6 +244,9 @@ def test_a_certificate_names_site_role_and_id():
         ({"redis_url": "memory://", "workers": 2}, {"workers"}),
         ({"workers": 0}, {"workers"}),
         ({"log_level": "loud"}, {"log_level"}),
+        ({"durability": "always"}, {"durability"}),
+        ({"durability": "ha"}, {"durability"}),
+        ({"durability": "durable", "redis_url": "memory://"}, {"durability"}),
         ({"tls_cert": Path("/nowhere")}, {"tls_cert", "tls_key"}),
     ],
 )

@@ -151,6 +151,19 @@ async def test_a_store_that_would_lose_work(tmp_path: Path) -> None:
 
 
 @pytest.mark.store
+async def test_a_store_that_would_keep_less_than_asked(tmp_path: Path) -> None:
+    async with EmbeddedStore(tmp_path, durability="dev") as store:
+        told = await refused("--listen", "127.0.0.1:0", "--redis-url", store.url)
+    assert "has appendonly no" in told
+    assert told.endswith("or start the router with --durability dev")
+
+
+async def test_a_store_of_our_own_has_no_replica() -> None:
+    told = await refused("--durability", "ha")
+    assert told == "--durability: ha needs a store with a replica; give --redis-url, or write durable"
+
+
+@pytest.mark.store
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 async def test_a_store_of_our_own_that_ends(tmp_path: Path) -> None:
     async with running(tmp_path) as process:

@@ -30,7 +30,7 @@ from router.state import embedded
 async def main() -> None:
     if "--server-stays" in sys.argv:
         embedded._launch = lambda command: command
-    async with embedded.EmbeddedStore(sys.argv[1], appendfsync="always") as store:
+    async with embedded.EmbeddedStore(sys.argv[1], durability="durable") as store:
         async with Redis.from_url(store.url) as client:
             await client.set("task", "kept")
         print(store.pid, flush=True)
@@ -89,16 +89,21 @@ async def test_it_answers_on_a_private_socket_and_no_port(tmp_path: Path) -> Non
     assert settings == {"port": "0"}
 
 
-@pytest.mark.parametrize("appendfsync", ["everysec", "always"])
-async def test_it_is_set_to_lose_and_evict_nothing(tmp_path: Path, appendfsync: embedded.AppendFsync) -> None:
+@pytest.mark.parametrize(
+    ("durability", "appendonly", "appendfsync"),
+    [("dev", "no", "no"), ("standard", "yes", "everysec"), ("durable", "yes", "always")],
+)
+async def test_it_is_set_to_keep_what_it_should_and_evict_nothing(
+    tmp_path: Path, durability: embedded.OwnDurability, appendonly: str, appendfsync: str
+) -> None:
     wanted = {
-        "appendonly": "yes",
+        "appendonly": appendonly,
         "appendfsync": appendfsync,
         "save": "",
         "maxmemory-policy": "noeviction",
         "hash-max-listpack-entries": "32",
     }
-    async with EmbeddedStore(tmp_path, appendfsync=appendfsync) as store:
+    async with EmbeddedStore(tmp_path, durability=durability) as store:
         assert await read(store, lambda client: client.config_get(*wanted)) == wanted
 
 
@@ -109,6 +114,17 @@ async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None
     assert not is_running(pid)
     async with EmbeddedStore(tmp_path) as store:
         assert store.url == url
+        assert await read(store, lambda client: client.get("task")) == "kept"
+
+
+async def test_one_that_keeps_nothing_leaves_what_is_there_alone(tmp_path: Path) -> None:
+    async with EmbeddedStore(tmp_path) as store:
+        await read(store, lambda client: client.set("task", "kept"))
+    for _ in range(2):
+        async with EmbeddedStore(tmp_path, durability="dev") as store:
+            assert await read(store, lambda client: client.dbsize()) == 0
+            await read(store, lambda client: client.set("task", "forgotten"))
+    async with EmbeddedStore(tmp_path) as store:
         assert await read(store, lambda client: client.get("task")) == "kept"
 
 
@@ -257,8 +273,8 @@ async def test_the_log_stays_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_durability_is_a_known_word(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="always, everysec or no, not 'sometimes'"):
-        EmbeddedStore(tmp_path, appendfsync="sometimes")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="one of dev, standard, durable, not 'ha'"):
+        EmbeddedStore(tmp_path, durability="ha")  # type: ignore[arg-type]
 
 
 def test_it_runs_under_uvloop(tmp_path: Path) -> None:

@@ -109,3 +109,13 @@ async def test_no_server_is_an_error_and_not_a_wait() -> None:
     with pytest.raises(ConnectionError):
         await wire.send(packed(["x"]))
     await wire.close()
+
+
+async def test_an_answer_for_which_nobody_waits_any_more_is_passed_on() -> None:
+    async with serving(echo) as (_, wire):
+        heard: list[object] = []
+        wire._unclaimed = heard.append
+        gone, other = wire.send(packed(["gone"])), wire.send(packed(["other"]))
+        gone.cancel()
+        await other
+        assert heard == [b"gone"]

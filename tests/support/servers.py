@@ -1,14 +1,17 @@
-"""Valkey servers of a test's own: one with a password, a primary with replica and sentinel, a cluster of several."""
+"""Valkey servers of a test's own: one alone, a primary with a replica that can be stopped, a cluster of several."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from router.state.embedded import packaged_server
 from tests.support.wait import wait_until
@@ -50,6 +53,47 @@ async def server(folder: Path, *options: str, sentinel: bool = False) -> AsyncIt
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+DURABLE = ("--maxmemory-policy", "noeviction", "--appendonly", "yes", "--appendfsync", "always")
+"""What a server needs to lose nothing that it has answered."""
+WITH_REPLICA = ("--min-replicas-to-write", "1", "--repl-diskless-sync-delay", "0")
+
+
+@contextlib.asynccontextmanager
+async def primary_and_replica(folder: Path) -> AsyncIterator[tuple[int, int]]:
+    """The ports of two servers that are set as durability `ha` wants them."""
+    async with (
+        server(folder, *DURABLE, *WITH_REPLICA) as primary,
+        server(folder, *DURABLE, "--replicaof", f"127.0.0.1 {primary}") as replica,
+    ):
+        await wait_until(lambda: _has_confirmed(primary), "the replica should follow", 20)
+        yield primary, replica
+
+
+async def _has_confirmed(primary: int) -> bool:
+    """Whether a write reaches a replica; one that counts as linked may still wait for the stream of writes."""
+    async with Redis(port=primary, protocol=2, single_connection_client=True) as client:
+        with contextlib.suppress(ResponseError):
+            await client.set("probe", 1, ex=1)
+            return bool(await client.wait(1, 100))
+        return False
+
+
+async def pid_of(port: int) -> int:
+    """The process id of a server."""
+    info = _text(await ask(port, "INFO", "server"))
+    return int(info.partition("process_id:")[2].split()[0])
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """The process stands still in this block, as one does that the network has cut off."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def _listens(port: int) -> bool:

@@ -44,7 +44,7 @@ class FixedClock:
 def running_valkey(directory: Path, *, cluster: bool) -> Iterator[str]:
     """A Valkey of our own for a whole test session; its URL. Nothing it writes needs to survive."""
     loop = asyncio.new_event_loop()
-    server = EmbeddedStore(directory, appendfsync="no", cluster=cluster)
+    server = EmbeddedStore(directory, durability="dev", cluster=cluster)
     loop.run_until_complete(server.__aenter__())
     try:
         yield server.url

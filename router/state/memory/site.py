@@ -57,7 +57,7 @@ class AgentPlaces(NamedTuple):
     idle: tuple[int, str] | None = None
     busy: bool = False
     traits: tuple[str | int, ...] = ()
-    """What the idle index's readers know of the agent beside its place: skills, teams, when it leaves."""
+    """What the idle index's readers know of the agent beside its place: skills, teams, when it leaves, capacity."""
 
 
 class Site:

@@ -226,7 +226,7 @@ class Transition:
         assert self._send is not None
         site, after = self.site, self.site.places.get(agent, _NOWHERE)
         if before.idle and (before.group != after.group or not (after.idle or self.offering)):
-            self._send("", Hint("busy", site.name, agent, before.group))
+            self._send("", Hint("busy", site.name, agent, before.group, at_ms=self.now))
         if after.idle:
             about, queued = site.agent_value(agent), site.queued
             self._send(
@@ -263,7 +263,7 @@ def _places(agent: str, record: Record) -> AgentPlaces:
     group, state, held = get("gr", ""), record["st"], get("on", "")
     open_to_work = get("ss") and get("rd") and not get("dr") and (not group or state == AgentState.AVAILABLE)
     idle = bool(open_to_work) and len(held.split()) < get("cap", 0)
-    traits = (get("sk", ""), get("tm", ""), get("lv", 0)) if idle else ()
+    traits = (get("sk", ""), get("tm", ""), get("lv", 0), get("cap", 0)) if idle else ()
     return AgentPlaces(
         group=group,
         counted=_COUNTED[state, bool(held)] if group else (),

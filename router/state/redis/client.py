@@ -2,15 +2,15 @@
 
 ``redis://``, ``rediss://`` and ``unix://`` as redis-py reads them; ``sentinel://host:port,host:port/service``;
 ``cluster://host:port``. The commands of one tick of the event loop go out together, on one connection to each
-server. Nothing is ever sent twice but what the store has refused to run: a command without an answer may have run
-(StoreUnavailable).
+server, or two where changes wait for a replica. Nothing is ever sent twice but what the store has refused to run: a
+command without an answer may have run (StoreUnavailable).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import Redis, RedisCluster, Sentinel
@@ -31,9 +31,10 @@ from redis.exceptions import (
 )
 
 from router.domain.errors import StoreUnavailable
+from router.state.redis.confirmed import ConfirmedWire
 from router.state.redis.keys import PREFIX
 from router.state.redis.library import Library
-from router.state.redis.wire import Opener, Wire, packed
+from router.state.redis.wire import Opener, Unclaimed, Wire, packed
 
 Command = tuple[Any, ...]
 
@@ -52,18 +53,19 @@ def as_store_error(error: BaseException) -> BaseException:
 
 
 class Connections:
-    """One store's connections: a wire to each server for commands, and channels for pub/sub."""
+    """One store's connections: a wire to each server for commands, and channels for pub/sub.
 
-    def __init__(self, url: str, *, timeout_s: float = 5.0) -> None:
+    ``replicated``: a change is answered only when a replica has it too.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = 5.0, replicated: bool = False) -> None:
         self._url = url
         self._timeout_s = timeout_s
         self._client: Redis | RedisCluster = self._connect()
         self._lost: Callable[[], None] = lambda: None
-        self._way: _One | _Slots = (
-            _Slots(self._client, timeout_s, self._broke)
-            if isinstance(self._client, RedisCluster)
-            else _One(Wire(self._client.connection_pool.make_connection, timeout_s, self._broke))
-        )
+        self._late: Unclaimed = lambda answer: None
+        self._way = self._way_by(self._wire)
+        self._changing = self._way_by(self._confirmed_wire) if replicated else self._way
 
     # -- commands ------------------------------------------------------------------------------------------
     async def send(self, *command: Any) -> Any:
@@ -73,10 +75,14 @@ class Connections:
         """
         return await self.send_packed(packed(command), _key_of(command))
 
-    async def send_packed(self, packed: bytes, key: str) -> Any:
-        """The same for a command in the protocol's form; ``key``: one of its keys, which names its server."""
+    async def send_packed(self, packed: bytes, key: str, *, changes: bool = False) -> Any:
+        """The same for a command in the protocol's form; ``key``: one of its keys, which names its server.
+
+        ``changes``: it is more than a look, so with ``replicated`` a replica has to confirm it.
+        """
+        way = self._changing if changes else self._way
         try:
-            return await self._way.send(packed, key)
+            return await way.send(packed, key)
         except Exception as error:
             store_error = as_store_error(error)
             if store_error is error:
@@ -88,11 +94,18 @@ class Connections:
         return await asyncio.gather(*(self.send(*command) for command in commands))
 
     def on_lost(self, told: Callable[[], None]) -> None:
-        """``told`` is called when a connection broke under commands: answers may be missing."""
+        """``told`` is called when a connection broke under commands or no replica confirmed: answers are missing."""
         self._lost = told
+
+    def on_unclaimed(self, given: Unclaimed) -> None:
+        """``given`` gets the answers whose callers wait no more: what they tell others is to be heard all the same."""
+        self._late = given
 
     def _broke(self) -> None:
         self._lost()
+
+    def _unclaimed(self, answer: Any) -> None:
+        self._late(answer)
 
     async def load(self, library: Library) -> None:
         """Load the library into every primary that lacks it."""
@@ -104,6 +117,7 @@ class Connections:
 
     async def close(self) -> None:
         """Wait for what is under way, then let go of every connection."""
+        await self._changing.close()
         await self._way.close()
         await self._client.aclose()
 
@@ -122,6 +136,17 @@ class Connections:
         return self._client
 
     # -- how -----------------------------------------------------------------------------------------------
+    def _wire(self, opener: Opener) -> Wire:
+        return Wire(opener, self._timeout_s, self._broke, self._unclaimed)
+
+    def _confirmed_wire(self, opener: Opener) -> ConfirmedWire:
+        return ConfirmedWire(self._wire(opener), self._broke, self._unclaimed)
+
+    def _way_by(self, wire: Callable[[Opener], _Wire]) -> _One | _Slots:
+        if isinstance(self._client, RedisCluster):
+            return _Slots(self._client, wire)
+        return _One(wire(self._client.connection_pool.make_connection))
+
     async def _primaries(self) -> list[dict[str, Any]]:
         if isinstance(self._client, RedisCluster):
             await self._client.initialize()
@@ -175,14 +200,22 @@ class Connections:
         return client
 
 
+class _Wire(Protocol):
+    """A connection to one server."""
+
+    def send(self, packed: bytes, key: str) -> asyncio.Future[Any]: ...
+
+    async def close(self) -> None: ...
+
+
 class _One:
     """Everything lies on one server."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: _Wire) -> None:
         self._wire = wire
 
     def send(self, packed: bytes, key: str) -> asyncio.Future[Any]:
-        return self._wire.send(packed)
+        return self._wire.send(packed, key)
 
     async def close(self) -> None:
         await self._wire.close()
@@ -191,31 +224,29 @@ class _One:
 class _Slots:
     """A cluster: redis-py knows which server has which slot, and here is a wire to each of them."""
 
-    def __init__(self, client: RedisCluster, timeout_s: float, lost: Callable[[], None]) -> None:
+    def __init__(self, client: RedisCluster, new_wire: Callable[[Opener], _Wire]) -> None:
         self._client = client
-        self._timeout_s = timeout_s
-        self._lost = lost
-        self._wires: dict[str, Wire] = {}
-        self._of_key: dict[str, Wire] = {}
+        self._new_wire = new_wire
+        self._wires: dict[str, _Wire] = {}
+        self._of_key: dict[str, _Wire] = {}
 
     async def send(self, packed: bytes, key: str) -> Any:
         wire = self._of_key.get(key) or await self._find(key)
         try:
-            return await wire.send(packed)
+            return await wire.send(packed, key)
         except Exception as error:
             if isinstance(error, _AWAY) or str(error).startswith(_MOVED_WORDS):
                 await self._forget()
             raise
 
-    async def _find(self, key: str) -> Wire:
+    async def _find(self, key: str) -> _Wire:
         await self._client.initialize()
         node = self._client.get_node_from_key(key)
         if node is None:
             raise ClusterDownError(f"no server has the slot of {key}")
         wire = self._wires.get(node.name)
         if wire is None:
-            opener = _opener(node)
-            wire = self._wires[node.name] = Wire(opener, self._timeout_s, self._lost)
+            wire = self._wires[node.name] = self._new_wire(_opener(node))
         self._of_key[key] = wire
         return wire
 

@@ -112,8 +112,7 @@ class HintReceiver:
             await feed.subscribe([worker_channel(worker) for worker in workers], site_channel("*"), ended)
             self._subscribed.set()
             self._see_who_is_here()
-            if lost:
-                self._deliver(None, RESYNC)
+            self._deliver(None, RESYNC)  # of what was told before it, nothing came
             await feed.lives(ended)
         finally:
             feed.channel.end(ConnectionError("closed"))

@@ -31,6 +31,12 @@ def key(site: str, name: str) -> str:
     return f"{PREFIX}:{{{site}}}:{name}"
 
 
+def mark(key: str) -> str:
+    """What is written to let a replica confirm all before it (see ``confirmed.py``): in the slot of ``key``."""
+    tag = key.partition("{")[2].partition("}")[0] or key
+    return f"{PREFIX}:{{{tag}}}:mark"
+
+
 def worker_channel(worker: str) -> str:
     """Where hints for one router process are published."""
     return f"{PREFIX}:w:{worker}"

@@ -24,6 +24,7 @@ from router.domain.model import (
     Task,
 )
 from router.domain.ports import (
+    SLICE,
     Audit,
     Change,
     Claim,
@@ -41,13 +42,12 @@ from router.state.redis.keys import SITES
 from router.state.redis.library import load_library
 from router.state.redis.looks import Looks, task_of
 from router.state.redis.outcomes import checked, error_of
+from router.state.redis.wire import packed
 
 Reply = dict[str, Any]
 
 MOST_PER_CALL = 100
 """Tasks of a submit or a purge."""
-SLICE = 25
-"""Tasks or agents of one function call of a submit or a report: bounds how long the store is busy at a stretch."""
 SILENT_MS, FORGET_MS = 15_000, 600_000
 """A worker silent for so long is told of, and forgotten."""
 
@@ -61,16 +61,20 @@ class RedisStore(Looks):
         self._max_tasks = max_tasks
         self._hints = HintReceiver(connections)
         connections.on_lost(self._hints.answers_lost)
+        connections.on_unclaimed(self._hear)
         self._known_sites: set[str] = set()
         self._loading = asyncio.Lock()
 
     @classmethod
-    async def open(cls, url: str, *, timeout_s: float = 5.0, max_tasks: int = 2_000_000) -> Self:
+    async def open(
+        cls, url: str, *, timeout_s: float = 5.0, max_tasks: int = 2_000_000, replicated: bool = False
+    ) -> Self:
         """Connect and load the function library. StoreUnavailable if the store does not answer.
 
         ``max_tasks``: how many tasks a site may hold before a submit is answered RESOURCE_EXHAUSTED.
+        ``replicated``: a change is answered when a replica has it; StoreUnavailable when none has it in time.
         """
-        connections = Connections(url, timeout_s=timeout_s)
+        connections = Connections(url, timeout_s=timeout_s, replicated=replicated)
         store = cls(connections, max_tasks)
         try:
             await connections.load(store._library)
@@ -547,22 +551,38 @@ class RedisStore(Looks):
     # -- calling a transition ------------------------------------------------------------------------------
     async def _call(self, name: str, site: str, now_ms: int | None, **arguments: Any) -> Reply:
         transition = self._library.transitions[name]
-        if site not in self._known_sites and not transition.read_only:
-            await self._connections.send("SADD", SITES, site)
+        changes = not transition.read_only
+        if changes and site not in self._known_sites:
+            await self._connections.send_packed(packed(("SADD", SITES, site)), SITES, changes=True)
             self._known_sites.add(site)
         now = b"" if now_ms is None else b"%d" % now_ms
         call = transition.call(site, now, records.pack({**arguments, "si": site, "me": self._hints.here}))
         try:
-            answer = await self._connections.send_packed(*call)
+            answer = await self._connections.send_packed(*call, changes=changes)
         except ResponseError as error:
             if "Function not found" not in str(error):
                 raise
             await self._load_again()
-            answer = await self._connections.send_packed(*call)
+            answer = await self._connections.send_packed(*call, changes=changes)
         reply: Reply = records.unpack(answer)
+        self._pass_on(reply)
+        return reply
+
+    def _pass_on(self, reply: Reply) -> None:
+        """Hand on the hints that came with an answer."""
         if "h" in reply:
             self._hints.came_with(reply["h"], _task(reply) if "t" in reply else None)
-        return reply
+
+    def _hear(self, answer: Any) -> None:
+        """The hints of an answer that nobody waits for; it may be that of a look, which has none."""
+        if not isinstance(answer, bytes):
+            return
+        try:
+            reply = records.unpack(answer)
+        except ValueError:
+            return
+        if isinstance(reply, dict) and "o" in reply:
+            self._pass_on(reply)
 
     async def _load_again(self) -> None:
         """After a restart without persistence or a failover the library is gone; it had not run anything."""

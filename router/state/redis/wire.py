@@ -18,6 +18,9 @@ from redis.exceptions import ConnectionError, InvalidResponse, ResponseError, Ti
 Opener = Callable[[], AbstractConnection]
 """Makes redis-py's connection to the server, not yet open."""
 
+Unclaimed = Callable[[Any], None]
+"""Given an answer, or the error that came in its place, for which nobody waits any more."""
+
 _CHECKS_PER_TIMEOUT = 4
 
 
@@ -80,19 +83,27 @@ class Wire:
     A command that was sent and not answered may have run: it is never sent again.
     """
 
-    def __init__(self, opener: Opener, timeout_s: float, lost: Callable[[], None] = lambda: None) -> None:
-        """``timeout_s``: how long an answer may take. ``lost``: told when the connection broke under commands."""
+    def __init__(
+        self,
+        opener: Opener,
+        timeout_s: float,
+        lost: Callable[[], None] = lambda: None,
+        unclaimed: Unclaimed = lambda answer: None,
+    ) -> None:
+        """``timeout_s``: how long an answer may take. ``lost``: told when the connection broke under commands.
+        ``unclaimed``: given the answers whose callers wait no more."""
         self._opener = opener
         self._timeout_s = timeout_s
         self._tell_lost = lost
+        self._unclaimed = unclaimed
         self._channel: Channel | None = None
         self._opening: asyncio.Task[None] | None = None
         self._out: list[bytes] = []
         self._asked: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
 
-    def send(self, packed: bytes) -> asyncio.Future[Any]:
-        """The answer to a packed command, or redis-py's error for it.
+    def send(self, packed: bytes, key: str = "") -> asyncio.Future[Any]:
+        """The answer to a packed command, or redis-py's error for it. Whatever its ``key``: here is one server.
 
         A caller that is cancelled stops waiting; its command runs to its end all the same.
         """
@@ -141,9 +152,9 @@ class Wire:
     # -- in ------------------------------------------------------------------------------------------------
     def _answered(self, answer: Any) -> None:
         future, _ = self._asked.popleft()
-        if future.done():
-            return
-        if isinstance(answer, Exception):
+        if future.cancelled():
+            self._unclaimed(answer)
+        elif isinstance(answer, Exception):
             future.set_exception(answer)
         else:
             future.set_result(answer)

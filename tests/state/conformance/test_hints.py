@@ -287,3 +287,15 @@ async def test_what_comes_with_an_answer_comes_once_and_others_hear_it_too(
         "work",
     ]
     assert "offer" not in other.kinds()
+
+
+async def test_a_caller_that_gives_up_takes_no_hint_with_it(stage: Stage, mailbox: Mailbox) -> None:
+    await stage.agent()
+    await stage.add()
+    await stage.offer()
+    giving_up = asyncio.create_task(stage.cancel())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    giving_up.cancel()
+    await asyncio.gather(giving_up, return_exceptions=True)
+    await mailbox.until("rescind")

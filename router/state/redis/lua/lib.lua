@@ -280,7 +280,7 @@ end
 
 local function agent_print(id, a)
   local n = size(a.on)
-  local is = {gr = a.gr, st = a.st, idle = a.st == 'AVAILABLE' and n == 0, on = n > 0, sk = a.sk, tm = a.tm, lv = a.lv}
+  local is = {gr = a.gr, st = a.st, idle = a.st == 'AVAILABLE' and n == 0, on = n > 0, sk = a.sk, tm = a.tm, lv = a.lv, cap = a.cap}
   if n > 0 then is.busy = (a.gr or '-') .. '|' .. id end
   if a.ss and a.rd and not a.dr and n < (a.cap or 0) and (not a.gr or a.st == 'AVAILABLE') then
     is.member = (a.gr or '-') .. '|' .. order16(a.is or 0) .. '|' .. id
@@ -313,7 +313,7 @@ end
 -- A hint goes to the worker that holds the agent's session; without a session nobody waits for it.
 local function tell_worker(agent_id, a, message)
   if not a.ss then return end
-  message.ag, message.gr = agent_id, a.gr
+  message.ag, message.gr, message.at = agent_id, a.gr, EXACT
   U.hints[#U.hints + 1] = {worker = a.wk or '', message = message}
 end
 
@@ -469,7 +469,7 @@ local function commit_agent(id)
     if was.member then redis.call('ZREM', K.idle, was.member) end
     if is.member then redis.call('ZADD', K.idle, 0, is.member) end
   end
-  local differs = was.sk ~= is.sk or was.tm ~= is.tm or was.lv ~= is.lv
+  local differs = was.sk ~= is.sk or was.tm ~= is.tm or was.lv ~= is.lv or was.cap ~= is.cap
   if is.member ~= was.member or is.member and differs then U.moved[#U.moved + 1] = id end
   redis.call('HSET', K.agents, id, cmsgpack.pack(a))
 end
@@ -514,7 +514,7 @@ end
 local function tell_moved(id)
   local a, was, is = U.agent[id], U.agent_was[id], U.agent_is[id]
   if was.member and (was.gr ~= is.gr or not is.member and A.mode ~= 'OFFER') then
-    publish(nil, {k = 'busy', ag = id, gr = was.gr})
+    publish(nil, {k = 'busy', ag = id, gr = was.gr, at = EXACT})
   end
   if is.member then
     publish(nil, {k = 'idle', ag = id, gr = is.gr, a = a, at = EXACT, q = queued()})
