@@ -200,8 +200,7 @@ async def test_pushes_stop_with_the_feed_and_come_back_with_it(floor: Floor) -> 
         await acd.reporter.close()
         await floor.gate(open=False)
         (feed,) = [feed async for feed in floor.boss.feeds()]
-        assert max(offer_times) <= moment(feed.last_report_time).timestamp() + STALE_S
-        until_now = len(offer_times)
+        last_moment = moment(feed.last_report_time).timestamp() + STALE_S
         task = await floor.submit(priority=100)
 
         async def refused() -> bool:
@@ -210,7 +209,8 @@ async def test_pushes_stop_with_the_feed_and_come_back_with_it(floor: Floor) -> 
 
         # The agent may still be at the last task that was pushed in time.
         await eventually(refused, "the task should be held back for the feed")
-        assert len(offer_times) == until_now
+        assert max(offer_times) <= last_moment
+        until_now = len(offer_times)
         back = await floor.acd(heartbeat_s=0.2)
         await back.waiting()
         await back.report(AVAILABLE, "ann", "pat")

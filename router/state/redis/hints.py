@@ -20,7 +20,7 @@ from router.state.redis.wire import Channel, packed
 log = logging.getLogger(__name__)
 
 RESYNC = Hint(kind="resync", site="")
-"""Told to every listener after the connection was lost: look at the store again."""
+"""Told to every listener with each new connection: look at the store again."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 _PING_S = 5.0
 
@@ -88,20 +88,20 @@ class HintReceiver:
     async def _run(self, old: asyncio.Task[None] | None) -> None:
         if old is not None:
             await cancelled([old])
-        pause, lost = _FIRST_PAUSE_S, False
+        pause = _FIRST_PAUSE_S
         while True:
             try:
-                await self._receive(lost)
+                await self._receive()
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("hints: the connection is lost (%s)", error)
             if self._subscribed.is_set():
                 pause = _FIRST_PAUSE_S
             self._subscribed.clear()
-            self.here, lost = None, True
+            self.here = None
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
-    async def _receive(self, lost: bool) -> None:
+    async def _receive(self) -> None:
         """One connection's life: subscribe, hand on what comes, and raise when it is lost or silent."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
