@@ -66,7 +66,9 @@ class ApiError(Exception):
     @property
     def outcome(self) -> Outcome:
         """Say whether a change may have taken place."""
-        return Outcome.UNKNOWN if self.code in _OUTCOME_UNKNOWN else Outcome.DEFINITE
+        # A limit of the router has a reason. Without one it is gRPC's own, of a message too large: perhaps the answer.
+        nameless = self.code is grpc.StatusCode.RESOURCE_EXHAUSTED and not self.reason
+        return Outcome.UNKNOWN if nameless or self.code in _OUTCOME_UNKNOWN else Outcome.DEFINITE
 
     def __str__(self) -> str:
         """Return one line: the fields at fault or the message, then the reason."""

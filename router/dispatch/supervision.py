@@ -14,7 +14,15 @@ from router.dispatch.figures import Figures, SiteFigures
 from router.dispatch.policy_book import PolicyBook, PolicyRecord, problems
 from router.dispatch.policy_trials import Trials
 from router.dispatch.tasks import Tasks
-from router.domain.errors import READ_AGAIN, EtagMismatch, InvalidInput, NotFound, RouterError, WrongState
+from router.domain.errors import (
+    READ_AGAIN,
+    EtagMismatch,
+    InvalidInput,
+    NotFound,
+    RouterError,
+    StoreUnavailable,
+    WrongState,
+)
 from router.domain.model import (
     ENDED_STATES,
     HELD_STATES,
@@ -333,6 +341,11 @@ class Supervision:
             change = await self._store.recall(
                 caller.site, task.id, task.fence, notice_ms, reason or BY_HAND, caller.actor
             )
+        except StoreUnavailable as error:
+            doubt = (
+                f"It is not known whether task {task.id} is recalled: {error.message}. Recall again, or look."
+            )
+            return NotRecalled(id, error.reason, doubt)
         except RouterError as error:
             return NotRecalled(id, "TOO_LATE", f"Task {task.id} had moved on: {error.message}.")
         self._recall_sent(caller.site, agent.profile.blending_group, task)

@@ -2716,7 +2716,9 @@ class UnrecalledAgent(_message.Message):
     agent: _builtins.str
     """`sites/{site}/agents/{agent}`; empty for the part of a `count` that found nobody."""
     reason: _builtins.str
-    """Why: `NOT_INTERRUPTIBLE`, `NO_TASK`, `ALREADY_RECALLED`, `NOT_IN_GROUP`, `NOBODY_LEFT`, `TOO_LATE`."""
+    """Why: `NOT_INTERRUPTIBLE`, `NO_TASK`, `ALREADY_RECALLED`, `NOT_IN_GROUP`, `NOBODY_LEFT`, `TOO_LATE`; `STORE_UNAVAILABLE`
+    when it is not known whether the task is recalled.
+    """
     detail: _builtins.str
     """The same as a sentence."""
     def __init__(

@@ -13,6 +13,8 @@ from clients.channel import is_local
 from clients.errors import (
     ApiError,
     DeadlineError,
+    Details,
+    ExhaustedError,
     InvalidArgumentError,
     NotFoundError,
     SupersededError,
@@ -88,6 +90,8 @@ def test_only_lost_answers_leave_the_outcome_open() -> None:
     assert UnavailableError("").outcome is Outcome.UNKNOWN
     assert DeadlineError("").outcome is Outcome.UNKNOWN
     assert ApiError("", code=grpc.StatusCode.INTERNAL).outcome is Outcome.UNKNOWN
+    assert ExhaustedError("", Details("SITE_FULL")).outcome is Outcome.DEFINITE
+    assert ExhaustedError("larger than max").outcome is Outcome.UNKNOWN, "it may have been the answer"
 
 
 def test_epochs_sort_in_the_order_in_which_they_are_made() -> None:

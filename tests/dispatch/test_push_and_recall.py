@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from router.dispatch.controller import DEDICATED, Controller
-from router.domain.errors import Superseded
+from router.domain.errors import StoreUnavailable, Superseded
 from router.domain.model import AgentState, NoTask, TaskState
 from tests.dispatch.scene import GROUP, SITE, Scene, next_push, opened_scene
 from tests.support.wait import wait_until
@@ -71,6 +71,32 @@ async def test_a_call_rescinds_the_offer_and_the_task_is_first_in_line_again(sce
     again = await _first_offer(ann, bob)
     assert again.task.id == task.id
     assert again.task.fence > offered.task.fence
+
+
+async def test_a_recall_by_hand_that_the_store_did_not_answer_is_in_doubt_for_that_task_alone(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await staffed(scene, "ann", "bob", "cat")
+    held = [
+        await scene.until(task, TaskState.OFFERED) for task in [await scene.submit(), await scene.submit()]
+    ]
+    for task in held:
+        await scene.router.agents.accept(scene.agent(task.agent), task.id, task.fence)
+    answered = scene.store.recall
+
+    async def sometimes(site: str, task: str, *more: object) -> object:
+        if task == held[0].id:
+            raise StoreUnavailable("the connection broke")
+        return await answered(site, task, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(scene.store, "recall", sometimes)
+    result = await scene.router.supervision.recall(scene.boss, GROUP, 2, [], "meeting")
+    (doubt,) = result.refused
+    assert (doubt.agent, doubt.reason) == (held[0].agent, "STORE_UNAVAILABLE")
+    assert doubt.detail == (
+        f"It is not known whether task {held[0].id} is recalled: the connection broke. Recall again, or look."
+    )
+    assert [agent for agent, _ in result.tasks] == [held[1].agent]
 
 
 async def test_a_waiting_call_recalls_just_one_agent_and_the_work_goes_on_where_it_was(scene: Scene) -> None:
