@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 
 from router.dispatch.caller import ACD, Caller
 from router.dispatch.recorder import OFF, Recorder
@@ -75,8 +74,11 @@ class Telephony:
 
     async def report_all(self, caller: Caller, batches: Sequence[ReportBatch]) -> list[ReportResult]:
         """Apply messages in their order. Changes that follow one another without a gap are one step of the store."""
-        if not _is_run(batches):
-            return [await self.report(caller, batch) for batch in batches]
+        return [result for run in _runs(batches) for result in await self._report_run(caller, run)]
+
+    async def _report_run(self, caller: Caller, batches: Sequence[ReportBatch]) -> list[ReportResult]:
+        if len(batches) == 1:
+            return [await self.report(caller, batches[0])]
         queues = [await self._completed(caller.site, queue) for batch in batches for queue in batch.queues]
         whole = batches[-1]._replace(
             agents=[agent for batch in batches for agent in batch.agents],
@@ -191,12 +193,20 @@ class Telephony:
         ]
 
 
-def _is_run(batches: Sequence[ReportBatch]) -> bool:
-    """Whether these are changes that one step can apply as a whole: numbered without a gap, and few enough."""
-    return (
-        len(batches) > 1
-        and not any(batch.snapshot for batch in batches)
-        and len({batch.epoch for batch in batches}) == 1
-        and all(after.sequence == before.sequence + 1 for before, after in pairwise(batches))
-        and sum(len(batch.agents) for batch in batches) <= SLICE
-    )
+def _runs(batches: Sequence[ReportBatch]) -> Iterator[list[ReportBatch]]:
+    """The messages in their order; changes numbered without a gap are together, as many as one step applies."""
+    run: list[ReportBatch] = []
+    agents = 0
+    for batch in batches:
+        if run and not (_follows(run[-1], batch) and agents + len(batch.agents) <= SLICE):
+            yield run
+            run, agents = [], 0
+        run.append(batch)
+        agents += len(batch.agents)
+    if run:
+        yield run
+
+
+def _follows(before: ReportBatch, batch: ReportBatch) -> bool:
+    one_life = batch.epoch == before.epoch and batch.sequence == before.sequence + 1
+    return one_life and not (before.snapshot or batch.snapshot)

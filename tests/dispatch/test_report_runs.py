@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from router.dispatch.telephony import _is_run
+from typing import Any
+
+import pytest
+
+from router.dispatch.telephony import _runs
 from router.domain.model import AgentReport, AgentState
 from router.domain.ports import SLICE
 from router.domain.telephony import CallQueueReport, ReportBatch
@@ -26,7 +30,35 @@ async def test_what_a_later_change_leaves_out_is_kept_from_an_earlier_one() -> N
         assert (report.aht_ms, report.offered, report.answered) == (240_000, 6, 4)
 
 
+def numbers(batches: list[ReportBatch]) -> list[list[int]]:
+    return [[batch.sequence for batch in run] for run in _runs(batches)]
+
+
 def test_a_run_is_one_step_of_the_store_so_that_none_of_it_is_lost_half_way() -> None:
-    assert _is_run([change(2, agents=12), change(3, agents=SLICE - 12)])
-    assert not _is_run([change(2, agents=13), change(3, agents=SLICE - 12)])
-    assert not _is_run([change(2), change(4)])
+    assert numbers([change(2, agents=12), change(3, agents=SLICE - 12)]) == [[2, 3]]
+    assert numbers([change(2, agents=13), change(3, agents=SLICE - 12)]) == [[2], [3]]
+    assert numbers([change(2, agents=1), change(3, agents=SLICE + 1), change(4), change(5)]) == [
+        [2],
+        [3],
+        [4, 5],
+    ]
+    assert numbers([change(2), change(4), change(5)]) == [[2], [4, 5]]
+    assert numbers([change(2), change(3)._replace(epoch="2"), change(4)]) == [[2], [3], [4]]
+    assert numbers([change(2), change(3)._replace(snapshot=True), change(4), change(5)]) == [[2], [3], [4, 5]]
+    assert numbers([]) == []
+
+
+async def test_more_changes_than_one_step_takes_are_still_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened_scene() as scene:
+        await scene.router.telephony.report(scene.acd, ReportBatch("acd", "1", 1, snapshot=True))
+        steps, apply = [], scene.store.report
+
+        async def counted(*args: Any, **more: Any) -> Any:
+            steps.append(args[3])
+            return await apply(*args, **more)
+
+        monkeypatch.setattr(scene.store, "report", counted)
+        changes = [change(2 + n, agents=1) for n in range(2 * SLICE + 3)]
+        results = await scene.router.telephony.report_all(scene.acd, changes)
+        assert [result.sequence for result in results] == [batch.sequence for batch in changes]
+        assert steps == [1 + SLICE, 1 + 2 * SLICE, 4 + 2 * SLICE]
