@@ -79,10 +79,9 @@ class Telephony:
     async def _report_run(self, caller: Caller, batches: Sequence[ReportBatch]) -> list[ReportResult]:
         if len(batches) == 1:
             return [await self.report(caller, batches[0])]
-        queues = [await self._completed(caller.site, queue) for batch in batches for queue in batch.queues]
         whole = batches[-1]._replace(
             agents=[agent for batch in batches for agent in batch.agents],
-            queues=list({queue.id: queue for queue in queues}.values()),
+            queues=[queue for batch in batches for queue in batch.queues],
         )
         result = await self.report(caller, whole, first=batches[0].sequence)
         if result.outcome is not ReportOutcome.APPLIED:  # and nothing changed: what is old is told one by one
@@ -103,8 +102,10 @@ class Telephony:
                 f"credentials of {caller.id!r} cannot report as {batch.source!r}", "SOURCE_MISMATCH"
             )
         if batch.queues:
-            queues = [await self._completed(caller.site, queue) for queue in batch.queues]
-            batch = batch._replace(queues=queues)
+            batch = batch._replace(queues=await self._completed(caller.site, batch.queues))
+        known = {(caller.site, queue.id): queue for queue in batch.queues}
+        for key in known:  # until it is certain that the store has the new one
+            self._queues.pop(key, None)
         parts = [batch.agents[i : i + PART] for i in range(0, len(batch.agents), PART)] or [()]
         result = await self._apply(caller.site, batch, parts[0], last=len(parts) == 1, first=first)
         for i, part in enumerate(parts[1:], 2):
@@ -114,6 +115,7 @@ class Telephony:
             touched, unknown = result.touched + more.touched, result.unknown + more.unknown
             result = more._replace(touched=touched, unknown=unknown)
         if result.outcome is ReportOutcome.APPLIED:
+            self._queues |= known
             self._recorder.note(caller.site, "report", self._clock.now_ms(), batch)
         return result
 
@@ -133,16 +135,21 @@ class Telephony:
             recall_notice_ms=self._notice_ms(site),
         )
 
-    async def _completed(self, site: str, queue: CallQueueReport) -> CallQueueReport:
-        """A report with what it leaves out as it was reported before."""
-        before = self._queues.get((site, queue.id))
-        if before is None:
+    async def _completed(self, site: str, queues: Sequence[CallQueueReport]) -> list[CallQueueReport]:
+        """The last report of each queue, with what it leaves out as it was reported before."""
+        completed: dict[str, CallQueueReport] = {}
+        for queue in queues:
+            before = completed.get(queue.id) or await self._reported(site, queue.id) or queue
+            kept = {name: getattr(before, name) for name in _KEPT if not getattr(queue, name)}
+            completed[queue.id] = queue._replace(**kept)
+        return list(completed.values())
+
+    async def _reported(self, site: str, queue: str) -> CallQueueReport | None:
+        """What was last reported of a queue, as the store has it."""
+        if (site, queue) not in self._queues:
             for record in await self._store.call_queues(site):
                 self._queues[site, record.id] = CallQueueReport.from_text(record.id, record.body)
-            before = self._queues.get((site, queue.id), queue)
-        kept = {name: getattr(before, name) for name in _KEPT if not getattr(queue, name)}
-        completed = self._queues[site, queue.id] = queue._replace(**kept)
-        return completed
+        return self._queues.get((site, queue))
 
     async def command_result(self, caller: Caller, command: str, agent: str, ok: bool, error: str) -> None:
         """What the ACD answered to a command."""

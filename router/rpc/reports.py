@@ -60,18 +60,17 @@ class Reports:
         self._handled.set()
 
     def _next_run(self) -> list[pb.ReportRequest]:
-        """The next message, with the changes that follow it without a gap."""
+        """The next message, with the changes that follow it; which of them are one step is not decided here."""
         run = [self._waiting.popleft()]
-        while self._waiting and len(run) < MOST_TOGETHER and _follows(run[-1], self._waiting[0]):
+        while self._waiting and len(run) < MOST_TOGETHER and _are_alike(run[-1], self._waiting[0]):
             run.append(self._waiting.popleft())
         return run
 
 
-def _follows(before: pb.ReportRequest, after: pb.ReportRequest) -> bool:
-    """Whether both are changes of one epoch, numbered one after the other."""
+def _are_alike(before: pb.ReportRequest, after: pb.ReportRequest) -> bool:
+    """Whether both are changes of one source and epoch."""
     return (
         before.WhichOneof("report") == after.WhichOneof("report") == "changes"
-        and after.sequence == before.sequence + 1
         and after.epoch in ("", before.epoch)
         and after.source in ("", before.source)
     )
