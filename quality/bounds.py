@@ -21,7 +21,6 @@ that holds the level is taken. So it is a lower bound of the best schedule, clos
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -29,6 +28,7 @@ import numpy as np
 
 from callcenter.volumes import HALF_HOUR_S
 from quality.engine import NEVER, Center, Floats, Ints, Played, Rules, play
+from router.simulation.backlog import work_draws
 from router.simulation.scenario import Day
 
 _PASSES = 2
@@ -67,7 +67,7 @@ def fast_center(day: Day) -> tuple[Center, Rules]:
 def task_times(day: Day, count: int) -> list[float]:
     """Seconds of work in the first tasks of the day's backlog, as the simulator draws them."""
     work = day.work[0]
-    draw = random.Random(f"{day.seed}/work/{work.id}")
+    draw = work_draws(day, work)
     return [work.time.draw(draw) for _ in range(count)]
 
 

@@ -35,6 +35,11 @@ class Item:
         return self.submitted_s + self.work.goal_s
 
 
+def work_draws(day: Day, work: Work) -> random.Random:
+    """The random numbers of a day from which the tasks of a kind get their work, one after the other."""
+    return random.Random("/".join((str(day.seed), "work", work.id)))
+
+
 class Backlog:
     """Every task of the day. The n-th task of a kind holds the same work whatever the policy does."""
 
@@ -43,7 +48,7 @@ class Backlog:
         self._site = site
         self._timeline = timeline
         self._caller = Caller(SITE, SUBMITTER, "back-office")
-        self._draws = {work.id: random.Random(f"{day.seed}/work/{work.id}") for work in day.work}
+        self._draws = {work.id: work_draws(day, work) for work in day.work}
         self._waiting: Counter[str] = Counter()
         """Tasks of each kind that were never begun."""
         self._given: Counter[str] = Counter()
