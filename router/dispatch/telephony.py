@@ -15,7 +15,7 @@ from router.domain.ports import SLICE, Clock, Hint, ReportResult, Store
 from router.domain.telephony import CallQueueReport, ReportBatch
 
 PART = 100
-"""Agent states that one transition applies; a longer report is applied in parts."""
+"""Agent states that one call of the store takes; a longer report is given to it in parts."""
 
 
 _KEPT = ("group", "forecast", "window_start_ms", "window_end_ms", "aht_ms")

@@ -16,7 +16,7 @@ from router.v1 import telephony_pb2 as pb
 MOST_WAITING = 256
 """Messages that may wait; the stream is not read any further until some are handled."""
 MOST_TOGETHER = 64
-"""Messages that are handled in one step."""
+"""Messages that are handed on together."""
 
 ReportStream = Stream[pb.ReportRequest, pb.ReportResponse]
 Handle = Callable[[Sequence[pb.ReportRequest]], Awaitable[None]]
