@@ -72,11 +72,17 @@ def _chosen(only: str, quick: bool) -> list[Case]:
     return [by_name[name] for name in only.split(",")]
 
 
+def _rounds(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of rounds: write 1 or more")
+
+
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=main.__doc__)
     parser.add_argument("--quick", action="store_true", help="the main figures, in about three minutes")
     parser.add_argument("--only", default="", metavar="CASE,..", help=", ".join(case.name for case in CASES))
-    parser.add_argument("--rounds", type=int, default=0, help="rounds of each case (default: 3; quick: 1)")
+    parser.add_argument("--rounds", type=_rounds, help="rounds of each case (default: 3; quick: 1)")
     parser.add_argument(
         "--page-only", action="store_true", help="write the page again from the stored results"
     )

@@ -1,16 +1,16 @@
-"""Agent choice: which of several idle agents gets a task. Pure rankings, best first, ties by id."""
+"""Agent choice: which of several idle agents gets a task. Pure rankings, best first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 
 from router.domain.model import Agent
 
-Ranking = Callable[[Agent, Mapping[str, int], int], tuple[float, ...]]
-"""(agent, the task's required skills, now in ms) -> a key; the smallest is the best choice."""
+Ranking = Callable[[Agent, int], tuple[float, ...]]
+"""(agent, now in ms) -> a key; the smallest is the best choice."""
 
 
-def longest_idle(agent: Agent, required: Mapping[str, int], now_ms: int) -> tuple[float, ...]:
+def longest_idle(agent: Agent, now_ms: int) -> tuple[float, ...]:
     """Who has been idle longest: fair, and the default of most ACDs."""
     return (agent.idle_since_ms,)
 
@@ -21,16 +21,14 @@ def occupancy(agent: Agent, now_ms: int) -> float:
     return min(1.0, agent.busy_ms / logged_in) if agent.login_ms and logged_in > 0 else 0.0
 
 
-def least_occupied(agent: Agent, required: Mapping[str, int], now_ms: int) -> tuple[float, ...]:
+def least_occupied(agent: Agent, now_ms: int) -> tuple[float, ...]:
     """Who had the least work since login."""
     return (occupancy(agent, now_ms), agent.idle_since_ms)
 
 
-def best_fit(agent: Agent, required: Mapping[str, int], now_ms: int) -> tuple[float, ...]:
-    """Who has the least skill to spare, so that scarce skills stay free for the work that needs them."""
-    skills = agent.profile.skills
-    surplus = sum(level - required.get(skill, 0) for skill, level in skills.items())
-    return (surplus, agent.idle_since_ms)
+def best_fit(agent: Agent, now_ms: int) -> tuple[float, ...]:
+    """Who has the least skill in all, so that scarce skills stay free for the work that needs them."""
+    return (sum(agent.profile.skills.values()), agent.idle_since_ms)
 
 
 RANKINGS: dict[str, Ranking] = {
@@ -41,13 +39,5 @@ RANKINGS: dict[str, Ranking] = {
 
 
 def rank_of(agent: Agent, now_ms: int, choice: str) -> tuple[float, ...]:
-    """An agent's place in the order when the task is not known yet; the smallest is the best choice."""
-    return RANKINGS[choice](agent, {}, now_ms)
-
-
-def rank_agents(
-    agents: Iterable[Agent], required: Mapping[str, int], now_ms: int, choice: str = "longest_idle"
-) -> list[Agent]:
-    """The agents in the order in which they should be asked."""
-    ranking = RANKINGS[choice]
-    return sorted(agents, key=lambda agent: (*ranking(agent, required, now_ms), agent.profile.id))
+    """An agent's place in the order; the smallest is the best choice."""
+    return RANKINGS[choice](agent, now_ms)

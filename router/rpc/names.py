@@ -39,11 +39,6 @@ def parse(text: str, collection: str, site: str, field: str = "name") -> str:
     return parts[3]
 
 
-def parse_optional(text: str, collection: str, site: str, field: str) -> str:
-    """As :func:`parse`; empty stays empty."""
-    return parse(text, collection, site, field) if text else ""
-
-
 def parse_or_id(text: str, collection: str, site: str, field: str) -> str:
     """As :func:`parse`, where the bare id is accepted too."""
     return text if valid_id(text) else parse(text, collection, site, field)

@@ -51,6 +51,12 @@ def test_the_longest_idle_is_asked_first(floor: Floor) -> None:
     assert floor.asked(2) == ["ann", "bob"]
 
 
+def test_ties_go_by_id_so_that_a_replay_decides_the_same(floor: Floor) -> None:
+    for id in ("bob", "ann", "cat"):
+        floor.bench.sit_down(agent(id, 10))
+    assert floor.asked() == ["ann", "bob", "cat"]
+
+
 def test_told_agents_are_asked_for_news_of_their_shelves_alone_and_as_many_as_there_are_tasks(
     floor: Floor,
 ) -> None:

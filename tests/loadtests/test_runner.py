@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from loadtests.bench.__main__ import _chosen
+from loadtests.bench.__main__ import _chosen, _options
 from loadtests.bench.cases import CASES, peers
 from loadtests.bench.cases.common import Case, Plan, Run, lateness
 from loadtests.bench.children import ChildFailedError
@@ -76,3 +76,10 @@ def test_a_generator_behind_its_schedule_is_told():
         "S, 100/s: generator behind its schedule in 2 of 3 rounds, slowest hundredth 50 ms"
     ]
     assert lateness("S, 100/s", runs[:1]) == []
+
+
+@pytest.mark.parametrize("rounds", ["0", "-1", "x", "1.5"])
+def test_a_number_of_rounds_that_is_none_is_refused(rounds, capsys):
+    with pytest.raises(SystemExit):
+        _options([f"--rounds={rounds}"])
+    assert f"argument --rounds: '{rounds}' is no number of rounds: write 1 or more" in capsys.readouterr().err

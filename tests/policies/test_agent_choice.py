@@ -3,7 +3,7 @@
 import pytest
 
 from router.domain.model import Agent, AgentProfile
-from router.policies.agent_choice import occupancy, rank_agents
+from router.policies.agent_choice import occupancy, rank_of
 
 NOW = 1_790_000_000_000
 
@@ -34,12 +34,8 @@ AGENTS = [
     ],
 )
 def test_orders(choice: str, expected: list[str]) -> None:
-    assert [a.profile.id for a in rank_agents(AGENTS, {"claims": 3}, NOW, choice)] == expected
-
-
-def test_ties_go_by_id_so_that_a_replay_decides_the_same() -> None:
-    twins = [agent("b"), agent("a")]
-    assert [a.profile.id for a in rank_agents(twins, {}, NOW)] == ["a", "b"]
+    ranked = sorted(AGENTS, key=lambda each: rank_of(each, NOW, choice))
+    assert [each.profile.id for each in ranked] == expected
 
 
 def test_occupancy_is_a_share_of_the_time_since_login() -> None:
